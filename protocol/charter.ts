@@ -75,3 +75,7 @@ export function distanceMs(
   const row = charter.distances[region];
   return row?.[name] ?? row?.[popRegion] ?? (region === popRegion ? LOCAL_DISTANCE_MS : UNKNOWN_DISTANCE_MS);
 }
+
+/** Whether a PoP of that name may hold a site's content and learn its names. */
+export const siteAllows = (site: Site, popName: string): boolean =>
+  site.allow.includes('*') || site.allow.includes(popName);

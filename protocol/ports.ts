@@ -51,6 +51,19 @@ export interface Metrics {
   observe(name: string, seconds: number, labels?: Labels): void;
 }
 
+/** What happens, for `GET /events`, the dashboard and the demo. `data` is plain JSON. */
+export interface Events {
+  emit(type: string, data: Fields): void;
+}
+
+/** Compression of chunks in transfer (zstd). */
+export interface Compressor {
+  /** The compressed form, or `undefined` where it does not pay. */
+  compress(bytes: Uint8Array): Uint8Array | undefined;
+  /** Fails with `CONTENT_MISMATCH` on damage or when the result would exceed `maxBytes`. */
+  expand(bytes: Uint8Array, maxBytes: number): Uint8Array;
+}
+
 /** What a gossip validator says of a message; `ignore` and `reject` carry the reason that is counted. */
 export type Verdict =
   | { readonly verdict: 'accept' }

@@ -11,6 +11,8 @@ export const KEY_MAX = 4_096;
 const HEADERS_MAX = 128;
 const ISSUERS_MAX = 1_024;
 const TAGS_MAX = 128;
+/** Contents up to this size travel with the reply itself, which saves a round trip for most of the web. */
+export const INLINE_BYTES = 64 * 1024;
 
 /**
  * `replica` request: `[1, key16, variant | nil, obtain | nil]`. Without a variant the newest one is meant. `obtain`
@@ -47,7 +49,7 @@ const fenceSchema = rows(v.strictTuple([popId, uint()]), ISSUERS_MAX);
 
 /**
  * `replica` reply: `[1, sentAt, key, site, variant, status, headers, content, size, requestedAt, receivedAt, fence,
- * tags, stamp, chunks]`, or nil if the receiver holds none. Times are the sender's demand clock, ms; `sentAt` lets
+ * tags, stamp, chunks, body | nil]`, or nil if the receiver holds none. Times are the sender's demand clock, ms; `sentAt` lets
  * the reader keep the age when the clocks differ. `chunks` are the SHA-256 of the chunks, one after another.
  */
 const replySchema = v.nullable(
@@ -67,6 +69,7 @@ const replySchema = v.nullable(
     rows(text(256, 1), TAGS_MAX),
     stampSchema,
     bytes(1 << 20),
+    v.nullable(bytes(INLINE_BYTES)),
   ]),
 );
 const replySpec = { name: 'replica reply', schema: replySchema, maxBytes: 1 << 20 };
@@ -75,14 +78,16 @@ const replySpec = { name: 'replica reply', schema: replySchema, maxBytes: 1 << 2
 export interface OfferedReplica {
   readonly replica: Omit<Replica, 'source' | 'key16'>;
   readonly chunks: readonly ContentHash[];
+  /** The content itself, if it is at most `INLINE_BYTES`. */
+  readonly body: Uint8Array | undefined;
 }
 
 export function encodeReplicaReply(
-  offer: { replica: Replica; chunks: readonly ContentHash[] } | undefined,
+  offer: (Omit<OfferedReplica, 'replica'> & { readonly replica: Replica }) | undefined,
   demandNow: number,
 ): Uint8Array {
   if (!offer) return encode(null);
-  const { replica, chunks } = offer;
+  const { replica, chunks, body } = offer;
   return encode([
     1,
     Math.floor(demandNow),
@@ -99,6 +104,7 @@ export function encodeReplicaReply(
     replica.tags,
     [replica.version.time, replica.version.counter, replica.version.pop],
     Buffer.concat(chunks.map((chunk) => idBytes(chunk))),
+    body ?? null,
   ]);
 }
 
@@ -122,6 +128,7 @@ export function decodeReplicaReply(input: Uint8Array, demandNow: number): Offere
     tags,
     stamp,
     names,
+    body,
   ] = row;
   const shift = Math.floor(demandNow) - sentAt;
   const count = Math.ceil(size / CHUNK_BYTES);
@@ -148,6 +155,7 @@ export function decodeReplicaReply(input: Uint8Array, demandNow: number): Offere
       rules: 0,
     },
     chunks,
+    body: body ?? undefined,
   };
 }
 

@@ -1,0 +1,320 @@
+import { Bandwidth } from '../protocol/bandwidth.ts';
+import { type Site, siteAllows } from '../protocol/charter.ts';
+import { codeOf } from '../protocol/errors.ts';
+import type { Key16, PopId, ResourceKey, SiteId } from '../protocol/ids.ts';
+import {
+  decodeLease,
+  decodeNameReply,
+  encodeLease,
+  encodeNameRequest,
+} from '../protocol/messages/replica.ts';
+import { originDelayMs } from '../protocol/origin-ranking.ts';
+import type { Events, Peers, Streams, Tier } from '../protocol/ports.ts';
+import type { Fence, Replica, ReplicaIndex, ReplicaSource } from '../protocol/replica.ts';
+import type { ActorContext, ActorSpec, Behaviour, Reply } from './kernel/actor.ts';
+import type { Puller } from './puller.ts';
+
+/** A resource that this PoP is to hold, by the plan or by a RISING report. */
+export interface WantedReplica {
+  readonly key16: Key16;
+  readonly size: number;
+  /** Worth per byte; the queue is worked off by it. */
+  readonly value: number;
+  readonly tier: Tier;
+}
+
+export type MirrorMessage =
+  /** This PoP's share of the newest plan; replaces what still waits of the one before. */
+  | { readonly type: 'plan'; readonly wanted: readonly WantedReplica[] }
+  | { readonly type: 'speculate'; readonly wanted: WantedReplica; readonly holder: PopId }
+  /** Share of the link that clients use, 0 … 1. */
+  | { readonly type: 'client-load'; readonly share: number }
+  | { readonly type: 'status'; readonly reply: Reply<MirrorStatus> }
+  /** Private. */
+  | { readonly type: 'advance' }
+  | { readonly type: 'finished'; readonly job: Job; readonly outcome: PullOutcome }
+  | { readonly type: 'leased'; readonly key16: Key16 };
+
+/** How a pull ended; the codes that `explain` shows. */
+export type PullOutcome =
+  | 'mirrored'
+  | 'no-holder'
+  | 'left-to-others'
+  | 'name-unknown'
+  | 'not-storable'
+  | 'failed';
+
+export interface MirrorStatus {
+  readonly waiting: number;
+  readonly active: number;
+  readonly mirrored: number;
+  readonly speculative: number;
+  readonly failed: number;
+  readonly bytes: number;
+  readonly outcomes: Readonly<Record<string, PullOutcome>>;
+}
+
+export interface MirrorDeps {
+  readonly index: ReplicaIndex;
+  readonly puller: Puller;
+  readonly streams: Streams;
+  readonly peers: Peers;
+  readonly events: Events;
+  /** This PoP's own name. */
+  readonly name: string;
+  /** Fill rate, bytes a second. */
+  readonly bytesPerSecond: number;
+  holders(key16: Key16): readonly PopId[];
+  site(id: SiteId): Site | undefined;
+  nameOf(peer: PopId): string | undefined;
+  keyOf(key16: Key16): { readonly key: ResourceKey; readonly site: SiteId } | undefined;
+  /** The site and key that a name resolves to, if it is one of ours. */
+  learnKey(key16: Key16, key: ResourceKey): { readonly key: ResourceKey; readonly site: SiteId } | undefined;
+  /** Matching purges applied here, for the ranking. */
+  fenceOf(key16: Key16): Fence;
+  /** Fetches from the origin into the store. */
+  fetch(key: ResourceKey, key16: Key16, site: Site, source: ReplicaSource): Promise<Replica | undefined>;
+  /** Told when a replica came by mirroring. */
+  mirrored(replica: Replica, source: ReplicaSource): void;
+  /** Told when the status of a resource's replication changes. */
+  tag(key16: Key16, status: 'pulling' | 'none', priority: number): void;
+}
+
+interface Job {
+  readonly wanted: WantedReplica;
+  readonly source: 'plan' | 'speculative';
+  readonly holder: PopId | undefined;
+  /** Monotonic ms before which it does not start. */
+  readonly notBefore: number;
+}
+
+/** Pulls under way at once: enough to hide round trips, few enough to leave the event loop to clients. */
+const ACTIVE_MAX = 8;
+/** Jobs that wait; the least valuable beyond it are forgotten, the next plan lists them again. */
+const WAITING_MAX = 20_000;
+/** A pull that failed is not tried again before this, ms. */
+const RETRY_MS = 30_000;
+/** How long a peer's lease on an origin fetch is believed, ms. */
+const LEASE_MS = 30_000;
+const LEASES_MAX = 10_000;
+const OUTCOMES_MAX = 20_000;
+/** Peers asked for a name before the pull is given up. */
+const NAME_ASKS = 3;
+
+/** Works off this PoP's share of the plan: from the nearest holders, else by rank from the origin. */
+export function mirrorSpec(deps: MirrorDeps): ActorSpec<MirrorMessage> {
+  return {
+    name: 'mirror',
+    mailbox: { capacity: 4_096, overflow: 'drop-oldest' },
+    create: (context) => new Mirror(deps, context),
+  };
+}
+
+class Mirror implements Behaviour<MirrorMessage> {
+  readonly #deps: MirrorDeps;
+  readonly #context: ActorContext<MirrorMessage>;
+  readonly #bandwidth: Bandwidth;
+  readonly #waiting = new Map<Key16, Job>();
+  readonly #active = new Map<Key16, AbortController>();
+  readonly #retryAt = new Map<Key16, number>();
+  readonly #leases = new Map<Key16, number>();
+  readonly #outcomes = new Map<Key16, PullOutcome>();
+  readonly #totals = { mirrored: 0, speculative: 0, failed: 0, bytes: 0 };
+  #wake: (() => void) | undefined;
+
+  constructor(deps: MirrorDeps, context: ActorContext<MirrorMessage>) {
+    this.#deps = deps;
+    this.#context = context;
+    this.#bandwidth = new Bandwidth({ bytesPerSecond: deps.bytesPerSecond }, context.clock.monotonic());
+    deps.streams.handle('lease', async (from, input) => this.#heardLease(from, decodeLease(input)));
+  }
+
+  receive(message: MirrorMessage): void {
+    switch (message.type) {
+      case 'plan':
+        for (const [key16, job] of this.#waiting) if (job.source === 'plan') this.#waiting.delete(key16);
+        for (const wanted of message.wanted) this.#enqueue(wanted, 'plan', undefined);
+        break;
+      case 'speculate':
+        this.#enqueue(message.wanted, 'speculative', message.holder);
+        break;
+      case 'client-load':
+        this.#bandwidth.yieldTo(message.share, this.#context.clock.monotonic());
+        return;
+      case 'leased':
+        this.#leases.set(message.key16, this.#context.clock.monotonic() + LEASE_MS);
+        trim(this.#leases, LEASES_MAX);
+        return;
+      case 'finished':
+        this.#finished(message.job, message.outcome);
+        break;
+      case 'status':
+        message.reply.ok(this.#status());
+        return;
+      case 'advance':
+        break;
+    }
+    this.#advance();
+  }
+
+  async stop(): Promise<void> {
+    for (const controller of this.#active.values()) controller.abort();
+  }
+
+  #enqueue(wanted: WantedReplica, source: Job['source'], holder: PopId | undefined, notBefore = 0): void {
+    const { key16 } = wanted;
+    if (this.#active.has(key16) || this.#holdsValid(key16)) return;
+    if ((this.#retryAt.get(key16) ?? 0) > this.#context.clock.monotonic()) return;
+    if (this.#waiting.size >= WAITING_MAX && !this.#waiting.has(key16)) return;
+    this.#waiting.set(key16, { wanted, source, holder, notBefore });
+  }
+
+  #holdsValid(key16: Key16): boolean {
+    return this.#deps.index.get(key16).some((replica) => this.#deps.index.standing(replica) === 'valid');
+  }
+
+  #advance(): void {
+    const now = this.#context.clock.monotonic();
+    this.#wake?.();
+    this.#wake = undefined;
+    if (this.#active.size >= ACTIVE_MAX || this.#waiting.size === 0) return;
+    const ready = [...this.#waiting.values()]
+      .filter((job) => job.notBefore <= now)
+      // A report of a burst is worth more the sooner it is followed.
+      .sort(
+        (a, b) =>
+          Number(b.source === 'speculative') - Number(a.source === 'speculative') ||
+          b.wanted.value - a.wanted.value,
+      );
+    for (const job of ready.slice(0, ACTIVE_MAX - this.#active.size)) this.#begin(job);
+    const next = Math.min(
+      ...[...this.#waiting.values()].filter((job) => job.notBefore > now).map((job) => job.notBefore),
+    );
+    if (Number.isFinite(next)) this.#wake = this.#context.schedule(next - now, { type: 'advance' });
+  }
+
+  #begin(job: Job): void {
+    const { key16, value } = job.wanted;
+    this.#waiting.delete(key16);
+    const controller = new AbortController();
+    this.#active.set(key16, controller);
+    this.#deps.tag(key16, 'pulling', value);
+    void this.#pull(job, controller.signal)
+      .catch((error: unknown): PullOutcome => {
+        this.#context.metrics.count('pull_failures_total', { code: codeOf(error) });
+        return 'failed';
+      })
+      .then((outcome) => this.#context.self.tell({ type: 'finished', job, outcome }));
+  }
+
+  async #pull(job: Job, signal: AbortSignal): Promise<PullOutcome> {
+    const { puller, index } = this.#deps;
+    const { key16 } = job.wanted;
+    const known = this.#deps.holders(key16);
+    const holders = job.holder && !known.includes(job.holder) ? [...known, job.holder] : known;
+    const pace = (bytes: number) => this.#pace(bytes, signal);
+    const replica =
+      holders.length > 0
+        ? await puller.pull({ key16, source: job.source, pace, signal }, holders)
+        : await this.#fromOrigin(job);
+    if (typeof replica === 'string') return replica;
+    if (!replica) return holders.length > 0 ? 'no-holder' : 'not-storable';
+    if (index.get(key16).length === 0) return 'failed';
+    this.#deps.mirrored(replica, job.source);
+    return 'mirrored';
+  }
+
+  async #fromOrigin(job: Job): Promise<Replica | PullOutcome | undefined> {
+    const { peers, streams } = this.#deps;
+    const { key16 } = job.wanted;
+    const now = this.#context.clock.monotonic();
+    if ((this.#leases.get(key16) ?? 0) > now) return 'left-to-others';
+    const entry = this.#deps.keyOf(key16) ?? (await this.#resolve(key16));
+    const site = entry && this.#deps.site(entry.site);
+    if (!entry || !site) return 'name-unknown';
+    const candidates = [peers.self, ...peers.connected()].filter((pop) => {
+      const name = pop === peers.self ? this.#deps.name : this.#deps.nameOf(pop);
+      return name !== undefined && siteAllows(site, name);
+    });
+    const delay = originDelayMs(key16, this.#deps.fenceOf(key16), peers.self, candidates);
+    if (delay === undefined) return 'left-to-others';
+    if (delay > 0 && job.notBefore === 0) {
+      this.#waiting.set(key16, { ...job, notBefore: now + delay });
+      return 'left-to-others';
+    }
+    const lease = encodeLease(key16);
+    for (const pop of candidates) {
+      if (pop !== peers.self)
+        void streams.call(pop, 'lease', lease, { deadlineMs: 2_000 }).catch(() => undefined);
+    }
+    await this.#pace(job.wanted.size, undefined);
+    return this.#deps.fetch(entry.key, key16, site, job.source);
+  }
+
+  async #resolve(key16: Key16) {
+    const { peers, streams } = this.#deps;
+    for (const pop of peers.connected().slice(0, NAME_ASKS)) {
+      const reply = await streams
+        .call(pop, 'name', encodeNameRequest([key16]), { deadlineMs: 2_000 })
+        .then(decodeNameReply)
+        .catch(() => []);
+      for (const [answered, key] of reply) {
+        const entry = answered === key16 ? this.#deps.learnKey(key16, key) : undefined;
+        if (entry) return entry;
+      }
+    }
+    return undefined;
+  }
+
+  async #heardLease(from: PopId, key16: Key16): Promise<Uint8Array> {
+    if (this.#deps.nameOf(from) !== undefined) this.#context.self.tell({ type: 'leased', key16 });
+    return encodeLease(key16);
+  }
+
+  async #pace(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    for (;;) {
+      const wait = this.#bandwidth.take(bytes, this.#context.clock.monotonic());
+      if (wait === 0 || signal?.aborted) return;
+      await new Promise<void>((resolve) => {
+        this.#context.clock.after(wait, resolve);
+      });
+    }
+  }
+
+  #finished(job: Job, outcome: PullOutcome): void {
+    const { key16, size, value } = job.wanted;
+    this.#active.delete(key16);
+    this.#outcomes.set(key16, outcome);
+    trim(this.#outcomes, OUTCOMES_MAX);
+    this.#context.metrics.count('mirror_outcomes_total', { outcome, source: job.source });
+    if (outcome === 'mirrored') {
+      this.#totals[job.source === 'plan' ? 'mirrored' : 'speculative'] += 1;
+      this.#totals.bytes += size;
+      this.#retryAt.delete(key16);
+      return;
+    }
+    this.#deps.tag(key16, 'none', value);
+    if (outcome === 'left-to-others') return;
+    this.#totals.failed += 1;
+    this.#retryAt.set(key16, this.#context.clock.monotonic() + RETRY_MS);
+    trim(this.#retryAt, OUTCOMES_MAX);
+    this.#deps.events.emit('mirror-failed', { key16, outcome, source: job.source });
+  }
+
+  #status(): MirrorStatus {
+    return {
+      waiting: this.#waiting.size,
+      active: this.#active.size,
+      ...this.#totals,
+      outcomes: Object.fromEntries(this.#outcomes),
+    };
+  }
+}
+
+/** Forgets the oldest entries beyond `max`. */
+function trim<K, V>(map: Map<K, V>, max: number): void {
+  for (const key of map.keys()) {
+    if (map.size <= max) return;
+    map.delete(key);
+  }
+}
