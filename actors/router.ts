@@ -1,0 +1,126 @@
+import type { Certificate } from '../protocol/certificate.ts';
+import type { Charter } from '../protocol/charter.ts';
+import type { Key16, PopId, RegionId, SiteId } from '../protocol/ids.ts';
+import type { Peers } from '../protocol/ports.ts';
+import { type RoutingPop, RoutingTable } from '../protocol/routing.ts';
+import type { Capacities } from '../protocol/summary.ts';
+import type { ActorContext, ActorSpec, Behaviour } from './kernel/actor.ts';
+
+/** What routing needs to know of a PoP's certificate. */
+export type PopCard = Pick<Certificate, 'pop' | 'name' | 'region' | 'addressesV4' | 'addressesV6'>;
+
+export type RouterMessage =
+  /** A PoP's newest word on its load and state. */
+  | { readonly type: 'capacities'; readonly pop: PopId; readonly capacities: Capacities }
+  | { readonly type: 'peer'; readonly pop: PopId; readonly up: boolean }
+  /** For each site and region the PoP that holds the larger share of the predicted demand. */
+  | { readonly type: 'preferred'; readonly preferred: ReadonlyMap<string, PopId> }
+  | { readonly type: 'rebuild' };
+
+export interface RouterDeps {
+  readonly charter: Charter;
+  readonly self: PopCard;
+  readonly peers: Peers;
+  certificateOf(pop: PopId): PopCard | undefined;
+  /** Must not allocate: it is called for every DNS answer about a single resource. */
+  holders(key16: Key16): readonly PopId[] | undefined;
+  /** Gives out each new table, whole. */
+  swap(table: RoutingTable): void;
+}
+
+/** How often the table is rebuilt though nothing was heard, so that a silent PoP is noticed, ms. */
+const REBUILD_MS = 1_000;
+/** A PoP whose last word on itself is older counts with the middle load, ms. */
+const WORD_VALID_MS = 5 * 60_000;
+const MIDDLE_LOAD = 8;
+
+export const preferredKey = (site: SiteId, region: RegionId): string => `${site}\0${region}`;
+
+/** Keeps the table by which DNS answers: who is there, how near, how loaded, and who holds what. */
+export function routerSpec(deps: RouterDeps): ActorSpec<RouterMessage> {
+  return {
+    name: 'router',
+    mailbox: { capacity: 1_024, overflow: 'drop-oldest' },
+    create: (context) => new Router(deps, context),
+  };
+}
+
+class Router implements Behaviour<RouterMessage> {
+  readonly #deps: RouterDeps;
+  readonly #context: ActorContext<RouterMessage>;
+  readonly #cards = new Map<PopId, PopCard>();
+  readonly #words = new Map<PopId, { capacities: Capacities; at: number }>();
+  #preferred: ReadonlyMap<string, PopId> = new Map();
+  #previous: RoutingTable | undefined;
+  #epoch = 0;
+  readonly #unwatch: () => void;
+
+  constructor(deps: RouterDeps, context: ActorContext<RouterMessage>) {
+    this.#deps = deps;
+    this.#context = context;
+    for (const pop of deps.peers.connected()) this.#learn(pop);
+    this.#unwatch = deps.peers.watch((pop, up) => context.self.tell({ type: 'peer', pop, up }));
+    context.every(REBUILD_MS, { type: 'rebuild' });
+    this.#rebuild();
+  }
+
+  receive(message: RouterMessage): void {
+    switch (message.type) {
+      case 'capacities':
+        this.#words.set(message.pop, { capacities: message.capacities, at: this.#context.clock.monotonic() });
+        this.#epoch += 1;
+        return;
+      case 'peer':
+        if (message.up) this.#learn(message.pop);
+        break;
+      case 'preferred':
+        this.#preferred = message.preferred;
+        return;
+      case 'rebuild':
+        break;
+    }
+    this.#rebuild();
+  }
+
+  stop(): void {
+    this.#unwatch();
+  }
+
+  #learn(pop: PopId): void {
+    const card = this.#deps.certificateOf(pop);
+    if (card) this.#cards.set(pop, card);
+  }
+
+  #rebuild(): void {
+    const { charter, self, peers, holders } = this.#deps;
+    const connected = new Set(peers.connected());
+    const others = [...this.#cards.values()].filter(({ pop }) => pop !== self.pop);
+    const pops = [self, ...others].map((card) => this.#pop(card, card === self || connected.has(card.pop)));
+    this.#previous = RoutingTable.build(
+      {
+        charter,
+        pops,
+        holders,
+        preferred: (site, region) => this.#preferred.get(preferredKey(site, region)),
+        epoch: this.#epoch,
+      },
+      this.#previous,
+    );
+    this.#deps.swap(this.#previous);
+    this.#context.metrics.gauge('routing_pops', pops.filter((pop) => pop.reachable).length);
+  }
+
+  #pop(card: PopCard, reachable: boolean): RoutingPop {
+    const word = this.#words.get(card.pop);
+    const fresh = word !== undefined && this.#context.clock.monotonic() - word.at < WORD_VALID_MS;
+    return {
+      id: card.pop,
+      name: card.name,
+      region: card.region,
+      addresses: { v4: card.addressesV4, v6: card.addressesV6 },
+      load: fresh ? word.capacities.load : MIDDLE_LOAD,
+      state: fresh ? word.capacities.state : 'up',
+      reachable,
+    };
+  }
+}
