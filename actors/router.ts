@@ -68,7 +68,8 @@ class Router implements Behaviour<RouterMessage> {
     switch (message.type) {
       case 'capacities':
         this.#words.set(message.pop, { capacities: message.capacities, at: this.#context.clock.monotonic() });
-        this.#epoch += 1;
+        // Overload control moves once a window of ours, when most PoPs have spoken.
+        if (message.pop === this.#deps.self.pop) this.#epoch += 1;
         return;
       case 'peer':
         if (message.up) this.#learn(message.pop);
