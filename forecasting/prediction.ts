@@ -1,0 +1,65 @@
+import { combine } from './combination.ts';
+import { conformalInterval } from './intervals.ts';
+import { countQuantile } from './negative-binomial.ts';
+import { select } from './selection.ts';
+import { cleaned, type ForecastRequest, HORIZON_MAX, type Series, type SeriesForecast } from './series.ts';
+
+/** Hold-out origins. Ten show the tails of the errors well enough for 95 % intervals; each further one costs time. */
+const HOLDOUTS = 10;
+/** Steps from whose mean the recent level is taken when there is no season. */
+const LEVEL_STEPS = 24;
+/** Longest seasons that models look back over; beyond that the past says little and costs time. */
+const SEASONS_USED = 5.7;
+const USED_LEAST = 256;
+const USED_MOST = 1 << 14;
+
+/** Forecasts one series. Pure: the same input gives the same numbers, whatever was forecast before. */
+export function predictSeries(series: Series, request: ForecastRequest): SeriesForecast {
+  const horizon = Math.max(1, Math.min(HORIZON_MAX, Math.floor(request.horizon) || 1));
+  const longest = Math.max(0, ...request.seasons.filter((season) => season <= series.values.length / 2));
+  const limit = Math.min(USED_MOST, Math.max(USED_LEAST, Math.round(SEASONS_USED * longest), 6 * horizon));
+  const shortest = Math.min(...request.seasons.filter((season) => season > 1), longest || 1);
+  const values = cleaned(series.values, shortest, limit);
+  const selection = select(values, request.seasons, horizon, { holdouts: HOLDOUTS, young: false });
+  if (selection.class === 'empty' || values.length === 0) {
+    const zero = new Float64Array(horizon);
+    return { id: series.id, model: 'zero', mean: zero, lower: zero.slice(), upper: zero.slice() };
+  }
+  const combination = combine(values, selection.models, horizon, selection.seasons, selection.options);
+  const { mean, residuals, fitted } = combination;
+  if (selection.class === 'sparse') {
+    return { id: series.id, model: combination.model, mean, ...countIntervals(mean, values, request.level) };
+  }
+  const recent = values.subarray(-(selection.seasons.at(-1) ?? LEVEL_STEPS));
+  let level = 0;
+  for (const value of recent) level += value / recent.length;
+  const interval = conformalInterval(
+    { mean, residuals, fitted, level: Math.max(level, 1e-9) },
+    request.level,
+  );
+  return { id: series.id, model: combination.model, mean, ...interval };
+}
+
+/** Negative-binomial quantiles with the dispersion that the series itself shows. */
+function countIntervals(mean: Float64Array, values: Float64Array, coverage: number) {
+  let average = 0;
+  for (const value of values) average += value / values.length;
+  let variance = 0;
+  for (const value of values) variance += (value - average) ** 2 / values.length;
+  const excess = average > 0 ? Math.max(0, variance - average) / (average * average) : 0;
+  const lower = new Float64Array(mean.length);
+  const upper = new Float64Array(mean.length);
+  for (let h = 0; h < mean.length; h++) {
+    const m = mean[h]!;
+    // Sparse forecasts are flat, so that one quantile serves the whole horizon.
+    if (h > 0 && m === mean[h - 1]) {
+      lower[h] = lower[h - 1]!;
+      upper[h] = upper[h - 1]!;
+      continue;
+    }
+    const spread = m + excess * m * m;
+    lower[h] = Math.min(m, countQuantile(m, spread, (1 - coverage) / 2));
+    upper[h] = Math.max(m, countQuantile(m, spread, (1 + coverage) / 2));
+  }
+  return { lower, upper };
+}

@@ -1,0 +1,80 @@
+import { dayLags, narrowLags, plainLags, seasonalLags, wideLags } from './lags.ts';
+import { doubleSeasonalSmoothing } from './models/double-seasonal-smoothing.ts';
+import { exponentialSmoothing } from './models/exponential-smoothing.ts';
+import { fading, growth } from './models/growth.ts';
+import { croston, tsb } from './models/intermittent.ts';
+import { lastValue, meanValue } from './models/level.ts';
+import { logarithmic } from './models/logarithmic.ts';
+import type { Model } from './models/model.ts';
+import { profile } from './models/profile.ts';
+import { ridgeAutoregression } from './models/ridge-autoregression.ts';
+import { seasonalNaive } from './models/seasonal-naive.ts';
+import { theta } from './models/theta.ts';
+
+const DISCOUNT = 0.998;
+const wide = ridgeAutoregression({ name: 'ridge-wide', lags: wideLags, ridge: 1e-3, discount: DISCOUNT });
+const seasonal = ridgeAutoregression({
+  name: 'ridge-seasonal',
+  lags: seasonalLags,
+  ridge: 1e-3,
+  discount: DISCOUNT,
+});
+const narrow = ridgeAutoregression({
+  name: 'ridge-narrow',
+  lags: narrowLags,
+  ridge: 1e-2,
+  discount: DISCOUNT,
+});
+const day = ridgeAutoregression({ name: 'ridge-day', lags: dayLags, ridge: 1e-3, discount: DISCOUNT });
+const slow = doubleSeasonalSmoothing('ets-slow', {
+  level: [0.003, 0.02],
+  season: [0.1, 0.3],
+  correction: [0.6, 0.9],
+});
+
+/** For series with at least one season. Settings were chosen on the M4 Hourly training part by rolling origins. */
+export const SEASONAL_MODELS: readonly Model[] = [
+  seasonalNaive('seasonal-naive', 0),
+  seasonalNaive('seasonal-naive-long', 1),
+  profile({ name: 'profile', discount: 0.7, recent: 24 }),
+  profile({ name: 'profile-recent', discount: 0.5, recent: 6 }),
+  logarithmic('log-ridge-wide', wide),
+  seasonal,
+  logarithmic('log-ridge-seasonal', seasonal),
+  logarithmic('log-ridge-narrow', narrow),
+  day,
+  logarithmic('log-ridge-day', day),
+  slow,
+  logarithmic('log-ets-slow', slow),
+  logarithmic('log-theta', theta('theta')),
+];
+
+/** For series without a season, or with less than two of them. */
+export const PLAIN_MODELS: readonly Model[] = [
+  lastValue,
+  exponentialSmoothing('ses', 0),
+  exponentialSmoothing('damped', 0.9),
+  theta('theta'),
+  ridgeAutoregression({ name: 'ridge-plain', lags: plainLags, ridge: 1e-2, discount: DISCOUNT }),
+];
+
+/** For the next minutes or hours of young or bursting series. */
+export const SHORT_MODELS: readonly Model[] = [
+  fading('fading-2', 2),
+  fading('fading-8', 8),
+  fading('fading-30', 30),
+  meanValue,
+  growth({ name: 'growth-fast', fast: 3, slow: 12, damping: 8 }),
+  growth({ name: 'growth-slow', fast: 10, slow: 40, damping: 25 }),
+  exponentialSmoothing('damped', 0.9),
+];
+
+/** For counts that are mostly zero. */
+export const SPARSE_MODELS: readonly Model[] = [
+  meanValue,
+  fading('fading-8', 8),
+  fading('fading-30', 30),
+  fading('fading-120', 120),
+  croston,
+  tsb,
+];

@@ -1,0 +1,83 @@
+import type { CombinationOptions } from './combination.ts';
+import type { Model } from './models/model.ts';
+import { PLAIN_MODELS, SEASONAL_MODELS, SHORT_MODELS, SPARSE_MODELS } from './repertoire.ts';
+
+/** The class of a series, which decides which models may speak and how they are judged. */
+export type SeriesClass = 'empty' | 'sparse' | 'seasonal' | 'plain' | 'short';
+
+export interface Selection {
+  readonly class: SeriesClass;
+  readonly models: readonly Model[];
+  readonly seasons: readonly number[];
+  readonly options: CombinationOptions;
+}
+
+/** With a larger share of empty steps than this, a series is a row of events and not a curve. */
+const SPARSE_ZEROS = 0.6;
+/** A season is used once the series holds it and this share of it again. */
+const SEASON_SHARE = 1.5;
+
+/**
+ * Class of a series and what goes with it. `holdouts` bounds the work; `young` series, seen for minutes, get models
+ * of growth and decay in place of trends over the whole past.
+ */
+export function select(
+  values: Float64Array,
+  seasons: readonly number[],
+  horizon: number,
+  { holdouts, young }: { readonly holdouts: number; readonly young: boolean },
+): Selection {
+  const n = values.length;
+  let zeros = 0;
+  for (let i = 0; i < n; i++) if (values[i] === 0) zeros++;
+  const spacing = Math.max(1, Math.floor(horizon / 2));
+  if (zeros === n) {
+    return {
+      class: 'empty',
+      models: [],
+      seasons: [],
+      options: { holdouts: 0, spacing, power: 0, blocks: 1, metric: 'absolute' },
+    };
+  }
+  if (zeros > SPARSE_ZEROS * n) {
+    return {
+      class: 'sparse',
+      models: SPARSE_MODELS,
+      seasons: [],
+      options: { holdouts, spacing: Math.max(1, spacing), power: 1, blocks: 1, metric: 'deviance' },
+    };
+  }
+  if (young) {
+    return {
+      class: 'short',
+      models: SHORT_MODELS,
+      seasons: [],
+      options: { holdouts, spacing, power: 2, blocks: 1, metric: 'absolute' },
+    };
+  }
+  const usable = [...new Set(seasons)]
+    .filter((season) => season > 1 && SEASON_SHARE * season <= n)
+    .sort((a, b) => a - b);
+  const short = usable[0];
+  if (short === undefined) {
+    return {
+      class: 'plain',
+      models: PLAIN_MODELS,
+      seasons: [],
+      options: { holdouts, spacing, power: 2, blocks: 1, metric: 'absolute' },
+    };
+  }
+  return {
+    class: 'seasonal',
+    models: SEASONAL_MODELS,
+    seasons: usable.length > 1 ? [short, usable.at(-1)!] : [short],
+    // Hold-outs a whole season apart judge each horizon at the same time of day as the forecast.
+    options: {
+      holdouts,
+      spacing: short <= horizon ? short : spacing,
+      power: 5,
+      blocks: 3,
+      metric: 'relative',
+    },
+  };
+}
