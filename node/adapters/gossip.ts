@@ -1,0 +1,137 @@
+import type { GossipSub, GossipsubOpts, Message, PublishResult } from '@chainsafe/libp2p-gossipsub';
+import { TopicValidatorResult } from '@chainsafe/libp2p-gossipsub';
+import { coded, PresageError } from '../../protocol/errors.ts';
+import { type Genesis, genesis8 } from '../../protocol/genesis.ts';
+import type { PopId } from '../../protocol/ids.ts';
+import {
+  type Gossip,
+  type Log,
+  type Metrics,
+  TOPICS,
+  type TopicName,
+  type Verdict,
+} from '../../protocol/ports.ts';
+
+/** An RPC may carry all that a peer missed in five heartbeats; summaries of a whole cluster are at most 8 MiB. */
+const RPC_BYTES = 10 << 20;
+/** What may wait for one slow peer before its stream is given up; streams repair what it missed. */
+const OUTBOUND_BYTES = 16 << 20;
+
+const NAMES = Object.keys(TOPICS) as TopicName[];
+/** `/presage/<topic id>/<genesis8>` */
+export const topicName = (topic: TopicName, genesis: Genesis): string =>
+  `/presage/${TOPICS[topic].id}/${genesis8(genesis)}`;
+
+/** Options of gossipsub; each departs from its default for the reason beside it. */
+export function gossipOptions(genesis: Genesis): Partial<GossipsubOpts> {
+  return {
+    // Only topics marked `flood` go to every subscriber; that is said publication by publication.
+    floodPublish: false,
+    fallbackToFloodsub: false,
+    allowedTopics: NAMES.map((topic) => topicName(topic, genesis)),
+    // A lone PoP publishes too; peers that come later reconcile over streams.
+    allowPublishToZeroTopicPeers: true,
+    emitSelf: false,
+    globalSignaturePolicy: 'StrictSign',
+    maxInboundDataLength: RPC_BYTES,
+    maxOutboundBufferSize: OUTBOUND_BYTES,
+    doPX: false,
+    // Peers are certified, so many on one address are no Sybils: clusters behind one address are ordinary.
+    scoreParams: {
+      IPColocationFactorWeight: 0,
+      topics: Object.fromEntries(
+        NAMES.map((topic) => [
+          topicName(topic, genesis),
+          {
+            topicWeight: 1,
+            timeInMeshWeight: 0,
+            timeInMeshQuantum: 1000,
+            timeInMeshCap: 0,
+            firstMessageDeliveriesWeight: 0,
+            firstMessageDeliveriesDecay: 0.5,
+            firstMessageDeliveriesCap: 1,
+            // Quiet topics would punish everybody in the mesh.
+            meshMessageDeliveriesWeight: 0,
+            meshMessageDeliveriesDecay: 0.5,
+            meshMessageDeliveriesCap: 1,
+            meshMessageDeliveriesThreshold: 1,
+            meshMessageDeliveriesWindow: 10,
+            meshMessageDeliveriesActivation: 5000,
+            meshFailurePenaltyWeight: 0,
+            meshFailurePenaltyDecay: 0.5,
+            // A peer that forwards what no correct PoP forwards is heard no more after some ten messages.
+            invalidMessageDeliveriesWeight: -1,
+            invalidMessageDeliveriesDecay: 0.9,
+          },
+        ]),
+      ),
+    },
+  };
+}
+
+/** gossipsub 17 takes options per publication, though its public type does not say so. */
+interface OptionPublish {
+  publish(topic: string, data: Uint8Array, options: { floodPublish: boolean }): Promise<PublishResult>;
+}
+
+export interface GossipDeps {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Whether the author has a valid certificate that is known here. */
+  readonly isCertified: (author: PopId) => boolean;
+}
+
+/** The port `Gossip` over gossipsub. */
+export function createGossip(pubsub: GossipSub, genesis: Genesis, deps: GossipDeps): Gossip {
+  const { metrics, log } = deps;
+  const receivers = new Map<TopicName, (author: PopId, bytes: Uint8Array) => Verdict>();
+
+  const judge = (topic: TopicName, message: Message): Verdict => {
+    if (message.type !== 'signed') return { verdict: 'reject', code: 'WIRE_SIGNATURE' };
+    const author = message.from.toString() as PopId;
+    // Ignored, not rejected: the forwarder may know a certificate that has not come here yet.
+    if (!deps.isCertified(author)) return { verdict: 'ignore', code: 'PEER_UNKNOWN' };
+    if (message.data.length > TOPICS[topic].maxBytes) return { verdict: 'reject', code: 'WIRE_TOO_LARGE' };
+    const receive = receivers.get(topic);
+    if (!receive) return { verdict: 'ignore', code: 'ACTOR_STOPPED' };
+    try {
+      return receive(author, message.data);
+    } catch (thrown) {
+      const error = coded(thrown);
+      log.error('a gossip receiver failed', { topic, author, code: error.code, reason: error.message });
+      return { verdict: 'ignore', code: error.code };
+    }
+  };
+  for (const topic of NAMES) {
+    pubsub.topicValidators.set(topicName(topic, genesis), (_forwarder, message) => {
+      const verdict = judge(topic, message);
+      const result = verdict.verdict === 'accept' ? 'accept' : verdict.code;
+      metrics.count('presage_gossip_received_total', { topic, verdict: verdict.verdict, result });
+      metrics.count('presage_gossip_received_bytes_total', { topic }, message.data.length);
+      if (verdict.verdict === 'accept') return TopicValidatorResult.Accept;
+      return verdict.verdict === 'reject' ? TopicValidatorResult.Reject : TopicValidatorResult.Ignore;
+    });
+  }
+
+  return {
+    async publish(topic, bytes) {
+      const { maxBytes, flood } = TOPICS[topic];
+      if (bytes.length > maxBytes) {
+        throw new PresageError('WIRE_TOO_LARGE', `${topic}: ${bytes.length} bytes, at most ${maxBytes}`);
+      }
+      // Copied: gossipsub keeps it for several heartbeats, and the caller may reuse its buffer.
+      const data = new Uint8Array(bytes);
+      const { recipients } = await (pubsub as unknown as OptionPublish).publish(
+        topicName(topic, genesis),
+        data,
+        { floodPublish: flood },
+      );
+      metrics.count('presage_gossip_published_total', { topic });
+      metrics.count('presage_gossip_published_bytes_total', { topic }, data.length * recipients.length);
+    },
+    subscribe(topic, receive) {
+      receivers.set(topic, receive);
+      pubsub.subscribe(topicName(topic, genesis));
+    },
+  };
+}
