@@ -34,6 +34,10 @@ export const ERRORS = {
     'Check that it is a Presage PoP of this cluster.',
   ],
   ADMIT_CROWDED: ['Too many connections wait for admission.', 'Limit who can reach the listening port.'],
+  CHARTER_INVALID: [
+    'A charter is malformed, inconsistent or not signed by the operator of this cluster.',
+    'Correct the TOML file and sign it anew with `presage keys charter`.',
+  ],
   PEER_UNKNOWN: [
     'The peer is not connected or not admitted.',
     'Wait for the connection, or check `presage peers`.',

@@ -68,7 +68,7 @@ export function createAdmission(
       code: error.code,
       reason: error.message,
     });
-    connection.abort(error);
+    cut(connection, error);
   };
   const waiting = () => {
     let count = 0;
@@ -90,7 +90,7 @@ export function createAdmission(
       const error = coded(thrown, 'ADMIT_CERTIFICATE');
       if (error.code.startsWith('ADMIT_') && stream.writeStatus === 'writable') {
         stream.send(framed(refusal(error.code)));
-        clock.after(FAREWELL_MS, () => connection.abort(error));
+        clock.after(FAREWELL_MS, () => cut(connection, error));
         standing.cancelDeadline();
         metrics.count('presage_admissions_total', { direction: connection.direction, result: error.code });
         log.warn('peer not admitted', { peer: remote, code: error.code, reason: error.message });
@@ -140,17 +140,20 @@ export function createAdmission(
       exchange(stream, standing, 'listener');
     },
     opened(connection) {
+      if (connection.status !== 'open') return;
       if (connection.remotePeer.toString() === own.self) {
-        connection.abort(new PresageError('ADMIT_IDENTITY', 'connected to itself'));
+        cut(connection, new PresageError('ADMIT_IDENTITY', 'connected to itself'));
         return;
       }
       if (connection.direction === 'inbound' && waiting() >= ADMIT_WAITING) {
         refuse(connection, new PresageError('ADMIT_CROWDED'));
         return;
       }
-      const cancelDeadline = clock.after(ADMIT_DEADLINE_MS, () =>
-        refuse(connection, new PresageError('ADMIT_TIMEOUT')),
-      );
+      const cancelDeadline = clock.after(ADMIT_DEADLINE_MS, () => {
+        if (connection.status === 'open') refuse(connection, new PresageError('ADMIT_TIMEOUT'));
+        // A connection that closed while it was being opened gets no event.
+        else standings.delete(connection.id);
+      });
       const standing: Standing = { connection, ready: false, exchanging: false, cancelDeadline };
       standings.set(connection.id, standing);
       if (connection.direction === 'inbound') return;
@@ -175,10 +178,19 @@ export function createAdmission(
       [...standings.values()].filter(({ ready }) => ready).map(({ connection }) => connection),
     expel(pop, error) {
       for (const { connection } of standings.values()) {
-        if (connection.remotePeer.toString() === pop) connection.abort(error);
+        if (connection.remotePeer.toString() === pop) cut(connection, error);
       }
     },
   };
+}
+
+/** Ends a connection. libp2p 3.3 throws here when the other side has closed a moment before. */
+function cut(connection: Connection, error: PresageError): void {
+  try {
+    connection.abort(error);
+  } catch {
+    // It is closed already, which is what was wanted.
+  }
 }
 
 const LENGTH_BYTES = 2;

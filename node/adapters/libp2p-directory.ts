@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import * as v from 'valibot';
 import { type Certificate, verify } from '../../protocol/certificate.ts';
 import { PresageError } from '../../protocol/errors.ts';
@@ -21,7 +21,7 @@ const exchangeSchema = v.strictTuple([
 
 interface Entry {
   certificate: Certificate;
-  card?: { readonly bytes: Uint8Array; readonly card: PeerCard };
+  card?: { readonly bytes: Uint8Array; readonly card: PeerCard; readonly digest: string };
 }
 
 /** What is known of the cluster's PoPs, connected or not: certificates, addresses, revocations. */
@@ -69,6 +69,13 @@ export function createDirectory(options: DirectoryOptions, deps: DirectoryDeps):
   let revocations: { readonly bytes: Uint8Array; readonly list: RevocationList } | undefined;
   let shutOut: ReadonlySet<PopId> = new Set();
   let ownCard: Uint8Array | undefined;
+  /** Digests of the cards held: every peer sends them all, and two signatures each take their time. */
+  const seen = new Set<string>();
+  const forget = (pop: PopId) => {
+    const card = entries.get(pop)?.card;
+    if (card) seen.delete(card.digest);
+    entries.delete(pop);
+  };
 
   const remember = (certificate: Certificate): Entry => {
     const present = entries.get(certificate.pop);
@@ -104,18 +111,22 @@ export function createDirectory(options: DirectoryOptions, deps: DirectoryDeps):
       const before = shutOut;
       shutOut = new Set(list.revoked.map(({ pop }) => pop));
       const anew = [...shutOut].filter((pop) => !before.has(pop));
-      for (const pop of anew) entries.delete(pop);
+      for (const pop of anew) forget(pop);
       deps.revoked(anew, presented);
       return anew;
     },
     learn(presented) {
+      const digest = createHash('sha256').update(presented).digest('hex');
+      if (seen.has(digest)) return undefined;
       const card = verifyCard(presented, operatorKey, genesis, deps.now());
       const { pop } = card.certificate;
       if (pop === self) return undefined;
       if (shutOut.has(pop)) throw new PresageError('ADMIT_REVOKED');
       const entry = remember(card.certificate);
       if (entry.card && entry.card.card.sequence >= card.sequence) return undefined;
-      entry.card = { bytes: presented, card };
+      if (entry.card) seen.delete(entry.card.digest);
+      seen.add(digest);
+      entry.card = { bytes: presented, card, digest };
       deps.learned(card, presented);
       return card;
     },
@@ -163,7 +174,7 @@ export function createDirectory(options: DirectoryOptions, deps: DirectoryDeps):
     },
     expire() {
       const gone = [...entries].filter(([, { certificate }]) => certificate.expiry <= deps.now());
-      for (const [pop] of gone) entries.delete(pop);
+      for (const [pop] of gone) forget(pop);
       return gone.map(([pop]) => pop);
     },
   };

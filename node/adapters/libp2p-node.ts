@@ -6,12 +6,12 @@ import type { Connection, Libp2p, PeerId } from '@libp2p/interface';
 import { noise } from '@libp2p/noise';
 import { tcp } from '@libp2p/tcp';
 import { tls } from '@libp2p/tls';
-import { yamux } from '@libp2p/yamux';
 import { createLibp2p } from 'libp2p';
 import type { Genesis } from '../../protocol/genesis.ts';
 import type { PopId } from '../../protocol/ids.ts';
 import { gossipOptions } from './gossip.ts';
 import { gated } from './libp2p-gate.ts';
+import { guardedYamux } from './libp2p-muxer.ts';
 
 /** Connections in all: links, those on demand and strangers that wait. */
 const CONNECTIONS = 1024;
@@ -51,7 +51,7 @@ export function createNode(
     transports: [tcp({ dialOpts: { noDelay: true }, listenOpts: { noDelay: true } })],
     connectionEncrypters: [tls(), noise()],
     streamMuxers: [
-      yamux({
+      guardedYamux({
         streamOptions: {
           maxStreamWindowSize: WINDOW_BYTES,
           maxReadBufferLength: READ_BUFFER_BYTES,

@@ -1,0 +1,102 @@
+import { hkdfSync, type KeyObject } from 'node:crypto';
+import { parse } from 'smol-toml';
+import * as v from 'valibot';
+import type { Charter, Site } from '../../protocol/charter.ts';
+import { coded, PresageError } from '../../protocol/errors.ts';
+import type { Genesis } from '../../protocol/genesis.ts';
+import type { RegionId, SiteId } from '../../protocol/ids.ts';
+import { parseDuration } from '../config-units.ts';
+
+/** The charter as an operator writes it: TOML, checked key by key, with defaults for what most leave alone. */
+
+const texts = v.array(v.string());
+const duration = v.pipe(
+  v.union([v.string(), v.number()]),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    try {
+      return parseDuration(dataset.value);
+    } catch (error) {
+      addIssue({ message: (error as Error).message });
+      return NEVER;
+    }
+  }),
+);
+const normalise = v.strictObject({
+  dropParameters: v.optional(texts, []),
+  sortParameters: v.optional(v.boolean(), false),
+  ignoreQuery: v.optional(v.boolean(), false),
+});
+const site = v.strictObject({
+  id: v.string(),
+  hosts: texts,
+  origin: v.string(),
+  originHost: v.optional(v.string()),
+  secret: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{64}$/, '64 hex digits'))),
+  normalise: v.optional(normalise, {}),
+  allow: v.optional(texts, ['*']),
+  private: v.optional(v.boolean(), false),
+  shield: v.optional(v.picklist(['home', 'off']), 'home'),
+  cutOff: v.optional(v.picklist(['serve-stale', 'revalidate']), 'serve-stale'),
+  zone: v.optional(v.string()),
+});
+const schema = v.strictObject({
+  version: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  epoch: v.optional(duration, '30s'),
+  horizon: v.optional(duration, '1h'),
+  regions: v.pipe(texts, v.minLength(1)),
+  defaultRegion: v.optional(v.string()),
+  distances: v.optional(v.record(v.string(), v.record(v.string(), v.number())), {}),
+  countries: v.optional(v.record(v.string(), v.string()), {}),
+  networks: v.optional(v.array(v.strictObject({ cidr: v.string(), region: v.string() })), []),
+  sites: v.optional(v.array(site), []),
+});
+
+/**
+ * Fails with `CHARTER_INVALID` naming the key. A site without a `secret` gets one that follows from the operator's
+ * key and the site's id, the same in every edition.
+ */
+export function charterFromToml(
+  text: string,
+  cluster: string,
+  genesis: Genesis,
+  operator: KeyObject,
+): Charter {
+  let raw: unknown;
+  try {
+    raw = parse(text);
+  } catch (error) {
+    throw new PresageError('CHARTER_INVALID', coded(error).message, {}, error);
+  }
+  const result = v.safeParse(schema, raw, { abortEarly: true });
+  if (!result.success) {
+    const [issue] = result.issues;
+    throw new PresageError('CHARTER_INVALID', `${v.getDotPath(issue) ?? 'charter'}: ${issue.message}`);
+  }
+  const { version, epoch, horizon, regions, defaultRegion, distances, countries, networks, sites } =
+    result.output;
+  return {
+    version,
+    cluster,
+    epochMs: epoch,
+    horizonMs: horizon,
+    regions: regions as RegionId[],
+    distances,
+    networks: networks.map(({ cidr, region }) => ({ cidr, region: region as RegionId })),
+    countries: countries as Record<string, RegionId>,
+    defaultRegion: (defaultRegion ?? regions[0]) as RegionId,
+    sites: sites.map(
+      ({ id, secret, originHost, zone, ...rest }): Site => ({
+        ...rest,
+        id: id as SiteId,
+        ...(originHost !== undefined && { originHost }),
+        ...(zone !== undefined && { zone }),
+        secret: secret ? new Uint8Array(Buffer.from(secret, 'hex')) : siteSecret(operator, genesis, id),
+      }),
+    ),
+  };
+}
+
+function siteSecret(operator: KeyObject, genesis: Genesis, id: string): Uint8Array {
+  const seed = Buffer.from(operator.export({ format: 'jwk' }).d ?? '', 'base64url');
+  return new Uint8Array(hkdfSync('sha256', seed, genesis, `presage/site-secret/1 ${id}`, 32));
+}

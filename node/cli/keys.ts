@@ -1,0 +1,214 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { inspect } from '../../protocol/certificate.ts';
+import { verifyCharter } from '../../protocol/charter-document.ts';
+import { PresageError } from '../../protocol/errors.ts';
+import { decodeCluster, genesisOf } from '../../protocol/genesis.ts';
+import { popIdOf, rawPublicKey } from '../../protocol/pop-key.ts';
+import { verifyRevocations } from '../../protocol/revocation.ts';
+import { dearmour, decodeCertificateFile, readPrivateKey, readText } from '../adapters/admission-files.ts';
+import {
+  CLUSTER_FILE,
+  createCharter,
+  createOperator,
+  createPop,
+  type OperatorFiles,
+  openOperator,
+  popIdFrom,
+  revoke,
+} from './keys-issue.ts';
+import { integer } from './remote.ts';
+
+export { createCharter, createOperator, createPop, openOperator, revoke } from './keys-issue.ts';
+
+interface Common {
+  readonly dir: string;
+  readonly json?: boolean;
+  readonly force?: boolean;
+}
+
+/** Registers the subcommands of `keys`. None talks to a daemon: the operator's key stays off the PoPs. */
+export function keysCommand(
+  keys: Command,
+  io: { readonly stdout: { write(text: string): unknown } } = process,
+): void {
+  keys.description(
+    'The operator of a cluster makes its key once (`cluster`), a key and a certificate for every PoP (`pop`), ' +
+      'and signs the charter (`charter`). The directory with operator.key belongs on no PoP.',
+  );
+  const print = ({ json }: Common, result: object, text: string) =>
+    io.stdout.write(json ? `${JSON.stringify(result)}\n` : `${text}\n`);
+  const sub = (name: string, summary: string) =>
+    keys
+      .command(name)
+      .summary(summary)
+      .description(summary)
+      .option('--dir <DIR>', "the operator's directory", '.')
+      .option('--json', 'print the result as JSON');
+
+  sub('cluster', "Found a cluster: the operator's key and the cluster's identity")
+    .requiredOption('--name <NAME>', 'name of the cluster, for people')
+    .option('--generation <N>', 'raised when a cluster is founded anew', integer(1, 0xffff_ffff), 1)
+    .option('--force', 'overwrite what is there')
+    .action(async (options: Common & { name: string; generation: number }) => {
+      const made = await createOperator({
+        directory: options.dir,
+        name: options.name,
+        generation: options.generation,
+        force: options.force ?? false,
+      });
+      print(options, { genesis: made.genesis, directory: made.directory }, `cluster ${made.genesis}`);
+    });
+
+  popCommand(sub('pop', 'Make the key and the certificate of a PoP, or renew the certificate'), print);
+
+  sub('charter', 'Sign a charter written in TOML')
+    .argument('<FILE>', 'the charter')
+    .option('--out <FILE>', 'where the signed charter goes [DIR/charter.pem]')
+    .option('--force', 'overwrite what is there')
+    .action(async (file: string, options: Common & { out?: string }) => {
+      const operator = await openOperator(options.dir);
+      const made = await createCharter(operator, await readText(file, 'the charter'), {
+        force: options.force ?? false,
+        ...(options.out !== undefined && { path: options.out }),
+      });
+      print(options, made, `${made.path}: version ${made.version}`);
+    });
+
+  sub('revoke', 'Shut identities out for good')
+    .argument('<POP...>', 'peer ids, or certificate files')
+    .option('--reason <TEXT>', 'for the log', '')
+    .action(async (pops: string[], options: Common & { reason: string }) => {
+      const operator = await openOperator(options.dir);
+      const ids = await Promise.all(pops.map(popIdFrom));
+      const made = await revoke(operator, ids, { reason: options.reason, now: Date.now() });
+      print(options, made, `${made.path}: version ${made.version}, ${made.revoked} revoked`);
+    });
+
+  sub('show', 'Show what a file of keys holds')
+    .argument('<FILE>', 'key, certificate, charter, revocations or cluster')
+    .action(async (file: string, options: Common) => {
+      const shown = await show(file, options.dir);
+      print(options, shown, JSON.stringify(shown, undefined, 2));
+    });
+}
+
+function popCommand(command: Command, print: (options: Common, result: object, text: string) => void): void {
+  const port = integer(0, 65_535);
+  const several = (value: string, before: readonly string[] | undefined) => [...(before ?? []), value];
+  command
+    .requiredOption('--name <NAME>', 'name of the PoP, unique in the cluster')
+    .requiredOption('--region <REGION>', 'region of the charter')
+    .option('--address <IP>', 'service address, IPv4 or IPv6; may be repeated', several)
+    .option('--http <PORT>', 'port of HTTP, 0 for none', port, 80)
+    .option('--https <PORT>', 'port of HTTPS, 0 for none', port, 0)
+    .option('--dns <PORT>', 'port of DNS, 0 for none', port, 53)
+    .option('--storage-ceiling <MIB>', 'most that it may claim, 0 for no ceiling', integer(0), 0)
+    .option('--fill-ceiling <KIBPS>', 'most that it may claim, 0 for no ceiling', integer(0), 0)
+    .option('--days <N>', 'how long the certificate is valid', integer(1, 36_500), 365)
+    .option('--key <FILE>', 'an existing key: renews the certificate')
+    .option('--out <DIR>', "where the files go [the operator's directory]")
+    .option('--force', 'overwrite what is there')
+    .action(async (options: Common & PopOptions) => {
+      const addresses = options.address ?? [];
+      const strange = addresses.find((address) => !isIPv4(address) && !isIPv6(address));
+      if (strange !== undefined) {
+        throw new PresageError('CONFIG_INVALID', `--address ${strange} is no IP address`);
+      }
+      const made = await createPop(
+        await openOperator(options.dir),
+        {
+          name: options.name,
+          region: options.region,
+          addressesV4: addresses.filter((address) => isIPv4(address)),
+          addressesV6: addresses.filter((address) => isIPv6(address)),
+          http: options.http,
+          https: options.https,
+          dns: options.dns,
+          storageCeilingMiB: options.storageCeiling,
+          fillCeilingKiBps: options.fillCeiling,
+          days: options.days,
+        },
+        {
+          now: Date.now(),
+          force: options.force ?? false,
+          ...(options.key !== undefined && { keyPath: options.key }),
+          ...(options.out !== undefined && { directory: options.out }),
+        },
+      );
+      print(
+        options,
+        { pop: made.pop, key: made.keyPath, certificate: made.certificatePath },
+        `${made.pop}\nkey          ${made.keyPath}\ncertificate  ${made.certificatePath}`,
+      );
+    });
+}
+
+interface PopOptions {
+  readonly name: string;
+  readonly region: string;
+  readonly address?: readonly string[];
+  readonly http: number;
+  readonly https: number;
+  readonly dns: number;
+  readonly storageCeiling: number;
+  readonly fillCeiling: number;
+  readonly days: number;
+  readonly key?: string;
+  readonly out?: string;
+}
+
+/** What is in a file, verified where the means are at hand; site secrets and private keys are left out. */
+async function show(path: string, directory: string): Promise<Record<string, unknown>> {
+  const text = await readText(path, 'the file');
+  const label = /-----BEGIN (PRESAGE )?([A-Z ]+)-----/.exec(text)?.[2];
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+  switch (label) {
+    case 'PRIVATE KEY': {
+      const key = await readPrivateKey(path, 'the key');
+      return { kind: 'private key', pop: popIdOf(key), publicKey: hex(rawPublicKey(key)) };
+    }
+    case 'CLUSTER': {
+      const cluster = decodeCluster(dearmour('CLUSTER', text, path));
+      return {
+        kind: 'cluster',
+        ...cluster,
+        operatorKey: hex(cluster.operatorKey),
+        genesis: genesisOf(cluster),
+      };
+    }
+    case 'CERTIFICATE': {
+      const { cluster, certificate } = decodeCertificateFile(text, path);
+      const fields = inspect(certificate, cluster.operatorKey, genesisOf(cluster));
+      const day = (ms: number) => new Date(ms).toISOString();
+      return {
+        kind: 'certificate',
+        cluster: cluster.name,
+        ...fields,
+        notBefore: day(fields.notBefore),
+        expiry: day(fields.expiry),
+        expired: fields.expiry <= Date.now(),
+      };
+    }
+    case 'CHARTER': {
+      const { cluster, genesis } = await clusterOf(directory);
+      const charter = verifyCharter(dearmour('CHARTER', text, path), cluster.operatorKey, genesis);
+      return { kind: 'charter', ...charter, sites: charter.sites.map(({ secret: _, ...site }) => site) };
+    }
+    case 'REVOCATIONS': {
+      const { cluster, genesis } = await clusterOf(directory);
+      const list = verifyRevocations(dearmour('REVOCATIONS', text, path), cluster.operatorKey, genesis);
+      return { kind: 'revocations', ...list };
+    }
+    default:
+      throw new PresageError('CONFIG_INVALID', `${path} is no file of \`presage keys\``);
+  }
+}
+
+/** The public half of the operator's directory is enough to verify with. */
+async function clusterOf(directory: string): Promise<Pick<OperatorFiles, 'cluster' | 'genesis'>> {
+  const path = join(directory, CLUSTER_FILE);
+  const cluster = decodeCluster(dearmour('CLUSTER', await readText(path, 'the cluster (--dir)'), path));
+  return { cluster, genesis: genesisOf(cluster) };
+}

@@ -1,0 +1,190 @@
+import type { KeyObject } from 'node:crypto';
+import * as v from 'valibot';
+import type { Charter, Normalisation, Site } from './charter.ts';
+import { type EnvelopeKind, open, seal } from './envelope.ts';
+import { PresageError } from './errors.ts';
+import { type Genesis, genesisBytes, genesisSchema } from './genesis.ts';
+import type { RegionId, SiteId } from './ids.ts';
+import { decode, encode } from './wire/codec.ts';
+import { bytes, regionId, rows, text, uint } from './wire/schemas.ts';
+
+/** The charter as it travels: positional, signed by the operator, bound to one cluster. */
+
+/** Hundreds of regions × PoPs and sites stay below; it goes to every PoP and is read at every start. */
+export const CHARTER_BYTES = 512 * 1024;
+const ELEMENTS = 60_000;
+const SITES = 1024;
+const REGIONS = 256;
+const NETWORKS = 8192;
+const HOSTS = 256;
+const NAMES = 1024;
+/** An epoch shorter than this leaves no time to agree in; a longer one notices nothing. */
+const EPOCH_MIN_MS = 200;
+const EPOCH_MAX_MS = 600_000;
+
+const KIND: EnvelopeKind = { domain: 'presage/charter/1', maxBytes: CHARTER_BYTES, code: 'CHARTER_INVALID' };
+
+const name = text(253, 1);
+const flag = v.picklist([0, 1]);
+const normalisation = v.strictTuple([rows(text(128, 1), 256), flag, flag]);
+const site = v.strictTuple([
+  v.pipe(text(64, 1), v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'id of a site')),
+  rows(v.pipe(name, v.regex(/^(\*|[a-z0-9._-]+)$/, 'host name in lower case, or *')), HOSTS),
+  v.pipe(text(2048, 1), v.regex(/^https?:\/\/[^\s/?#]+/, 'base URL of an origin')),
+  v.nullable(name),
+  bytes(32, 32),
+  normalisation,
+  rows(name, NAMES),
+  flag,
+  v.picklist([0, 1]),
+  v.picklist([0, 1]),
+  v.nullable(name),
+]);
+const schema = v.strictTuple([
+  v.literal(1),
+  genesisSchema,
+  uint(),
+  text(64, 1),
+  v.pipe(uint(EPOCH_MAX_MS), v.minValue(EPOCH_MIN_MS)),
+  v.pipe(uint(), v.minValue(1000)),
+  rows(regionId, REGIONS),
+  rows(v.strictTuple([regionId, rows(v.strictTuple([name, uint(60_000)]), NAMES)]), REGIONS),
+  rows(v.strictTuple([text(64, 3), regionId]), NETWORKS),
+  rows(v.strictTuple([v.pipe(v.string(), v.regex(/^[A-Z]{2}$/, 'ISO 3166 code')), regionId]), 300),
+  regionId,
+  rows(site, SITES),
+]);
+
+const SHIELDS = ['home', 'off'] as const;
+const CUT_OFFS = ['serve-stale', 'revalidate'] as const;
+
+/** Signs a charter with the operator's private key. Fails with `CHARTER_INVALID` if it is inconsistent. */
+export function encodeCharter(charter: Charter, genesis: Genesis, operator: KeyObject): Uint8Array {
+  const body = encode([
+    1,
+    genesisBytes(genesis),
+    charter.version,
+    charter.cluster,
+    charter.epochMs,
+    charter.horizonMs,
+    charter.regions,
+    Object.entries(charter.distances).map(([region, row]) => [region, Object.entries(row)]),
+    charter.networks.map(({ cidr, region }) => [cidr, region]),
+    Object.entries(charter.countries),
+    charter.defaultRegion,
+    charter.sites.map(siteRow),
+  ]);
+  parse(body);
+  return seal(KIND, body, operator);
+}
+
+/** The charter in a signed document. Fails with `CHARTER_INVALID`. */
+export function verifyCharter(sealed: Uint8Array, operatorKey: Uint8Array, genesis: Genesis): Charter {
+  const parsed = parse(open(KIND, sealed, operatorKey));
+  if (parsed.genesis !== genesis) throw new PresageError('CHARTER_INVALID', 'it is of another cluster');
+  return parsed.charter;
+}
+
+function siteRow(s: Site): unknown[] {
+  const { dropParameters, sortParameters, ignoreQuery } = s.normalise;
+  return [
+    s.id,
+    s.hosts,
+    s.origin,
+    s.originHost ?? null,
+    s.secret,
+    [dropParameters, Number(sortParameters), Number(ignoreQuery)],
+    s.allow,
+    Number(s.private),
+    SHIELDS.indexOf(s.shield),
+    CUT_OFFS.indexOf(s.cutOff),
+    s.zone ?? null,
+  ];
+}
+
+function siteOf(row: v.InferOutput<typeof site>): Site {
+  const [
+    id,
+    hosts,
+    origin,
+    originHost,
+    secret,
+    [drop, sort, ignore],
+    allow,
+    isPrivate,
+    shield,
+    cutOff,
+    zone,
+  ] = row;
+  const normalise: Normalisation = {
+    dropParameters: drop,
+    sortParameters: sort === 1,
+    ignoreQuery: ignore === 1,
+  };
+  return {
+    id: id as SiteId,
+    hosts,
+    origin,
+    ...(originHost !== null && { originHost }),
+    secret,
+    normalise,
+    allow,
+    private: isPrivate === 1,
+    shield: SHIELDS[shield],
+    cutOff: CUT_OFFS[cutOff],
+    ...(zone !== null && { zone }),
+  };
+}
+
+function parse(body: Uint8Array): { genesis: Genesis; charter: Charter } {
+  let fields: v.InferOutput<typeof schema>;
+  try {
+    fields = decode(body, { name: 'charter', maxBytes: CHARTER_BYTES, depth: 5, elements: ELEMENTS, schema });
+  } catch (error) {
+    throw new PresageError('CHARTER_INVALID', (error as Error).message, {}, error);
+  }
+  const [, genesis, version, cluster, epochMs, horizonMs, regions, distances, networks, countries, fallback] =
+    fields;
+  const charter: Charter = {
+    version,
+    cluster,
+    epochMs,
+    horizonMs,
+    regions,
+    distances: record(distances.map(([region, row]) => [region, record(row)])),
+    networks: networks.map(([cidr, region]) => ({ cidr, region })),
+    countries: record(countries),
+    defaultRegion: fallback,
+    sites: fields[11].map(siteOf),
+  };
+  consistent(charter);
+  return { genesis, charter };
+}
+
+/** Names come from outside, `__proto__` among them: defined, never assigned. */
+const record = <T>(entries: readonly (readonly [string, T])[]): Record<string, T> =>
+  Object.fromEntries(entries);
+
+function consistent(charter: Charter): void {
+  const fail = (what: string): never => {
+    throw new PresageError('CHARTER_INVALID', what);
+  };
+  const regions = new Set<string>(charter.regions);
+  const known = (region: RegionId | string, where: string) =>
+    regions.has(region) || fail(`${where} names the region ${region}, which \`regions\` does not list`);
+  if (regions.size !== charter.regions.length) fail('a region is listed twice');
+  known(charter.defaultRegion, 'defaultRegion');
+  for (const { cidr, region } of charter.networks) known(region, `the network ${cidr}`);
+  for (const [country, region] of Object.entries(charter.countries)) known(region, `the country ${country}`);
+  for (const region of Object.keys(charter.distances)) known(region, 'distances');
+  const ids = new Set<string>();
+  const hosts = new Set<string>();
+  for (const { id, hosts: own } of charter.sites) {
+    if (ids.has(id)) fail(`the site ${id} is listed twice`);
+    ids.add(id);
+    for (const host of own) {
+      if (hosts.has(host)) fail(`the host ${host} belongs to two sites`);
+      hosts.add(host);
+    }
+  }
+}
