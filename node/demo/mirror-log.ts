@@ -11,6 +11,13 @@ export interface MirrorRecord {
   readonly atMs: number;
 }
 
+/** Pulls of one PoP: how many, their bytes, and how many of them were speculative. */
+export interface MirrorTotals {
+  readonly mirrored: number;
+  readonly mirroredBytes: number;
+  readonly speculative: number;
+}
+
 /** What became of the pulls of one kind. */
 export interface MirrorAccount {
   /** Pairs (resource, PoP) pulled, and their bytes; a second pull of a pair counts again in the bytes. */
@@ -30,13 +37,27 @@ const JUDGED_AFTER_SHARE = 0.1;
 /** The pulls of a run held against its requests. */
 export class MirrorLog {
   readonly #records: MirrorRecord[] = [];
+  readonly #pairs = new Set<string>();
+  readonly #totals = new Map<string, MirrorTotals>();
 
   add(record: MirrorRecord): void {
     this.#records.push(record);
+    this.#pairs.add(pairOf(record.pop, record.path));
+    const { mirrored, mirroredBytes, speculative } = this.totals(record.pop);
+    this.#totals.set(record.pop, {
+      mirrored: mirrored + 1,
+      mirroredBytes: mirroredBytes + record.size,
+      speculative: speculative + (record.source === 'speculative' ? 1 : 0),
+    });
   }
 
-  get records(): readonly MirrorRecord[] {
-    return this.#records;
+  has(pop: string, path: string): boolean {
+    return this.#pairs.has(pairOf(pop, path));
+  }
+
+  /** What a PoP has pulled so far. */
+  totals(pop: string): MirrorTotals {
+    return this.#totals.get(pop) ?? { mirrored: 0, mirroredBytes: 0, speculative: 0 };
   }
 
   /**
