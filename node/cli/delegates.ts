@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+import type { Config, Explained } from '../config.ts';
+import type { LogFormat } from '../ingest/log-reader.ts';
+import type { CommandIo } from './io.ts';
+
+/** Commands whose work stands in modules of their own: what the command line hands to each. */
+
+export interface DemoOptions {
+  /** Access log to replay in place of the generated load. */
+  readonly log?: string;
+  readonly load?: 'zipf' | 'null';
+  readonly speed?: number;
+  readonly pops?: number;
+  readonly seed?: number;
+  readonly json?: boolean;
+}
+
+export interface PredictOptions {
+  /** Steps ahead. */
+  readonly horizon: number;
+  /** Lengths of seasons in steps; empty: found from the step. */
+  readonly seasons: readonly number[];
+  /** Coverage of the interval in percent. */
+  readonly level: number;
+}
+
+export interface SimulateOptions {
+  readonly log: readonly string[];
+  readonly format: LogFormat | 'auto';
+  /** Number of PoPs, or a file. */
+  readonly pops: string;
+  /** Size such as `2GiB`, as given. */
+  readonly storage?: string;
+  /** Rate such as `50MiB/s`, as given. */
+  readonly bandwidth?: string;
+  readonly regionBy: 'geoip' | 'tld' | 'hash';
+  readonly json?: boolean;
+}
+
+interface Modules {
+  '../start.ts': { start(config: Config, explained: Explained): Promise<void> };
+  '../demo/demo.ts': { demo(options: DemoOptions): Promise<number> };
+  './keys.ts': { keysCommand(command: Command): unknown };
+  './predict.ts': {
+    predict(
+      options: PredictOptions,
+      stdin: NodeJS.ReadableStream,
+      stdout: NodeJS.WritableStream,
+      stderr: NodeJS.WritableStream,
+    ): Promise<number>;
+  };
+  './simulate.ts': { simulate(options: SimulateOptions, io: CommandIo): Promise<number> };
+}
+
+/** Loads the module of a command when it runs. */
+export const delegate = async <P extends keyof Modules>(path: P): Promise<Modules[P]> =>
+  (await import(path)) as Modules[P];

@@ -1,0 +1,158 @@
+import * as v from 'valibot';
+import type { MethodSpec } from './method.ts';
+import { amount, choice, count, instant, limit, list, maybe, named, resource, words } from './shapes.ts';
+
+/** Methods about what is to come: demand, forecasts, the plan, and how right they were. */
+
+const trending = {
+  summary: 'Resources whose demand rises.',
+  params: v.strictObject({ limit: limit(20), region: v.optional(words('only in this region')) }),
+  result: v.object({
+    resources: list(
+      v.object({
+        ...named,
+        region: words('where it rises'),
+        since: instant('when the rise was noticed, demand time'),
+        perMinute: amount('requests a minute now'),
+        usualPerMinute: amount('requests a minute that its history would have let one expect'),
+        expectedPerMinute: amount('requests a minute forecast for the next horizon'),
+        noticedBy: choice(
+          ['seconds', 'minutes', 'peer'],
+          'one-second counts, minute counts, or a RISING report',
+        ),
+        held: v.pipe(v.boolean(), v.description('whether this PoP holds it')),
+      }),
+      'steepest first',
+    ),
+  }),
+} satisfies MethodSpec;
+
+const forecast = {
+  summary: 'Expected requests for a resource, per region.',
+  params: v.strictObject({ resource, region: v.optional(words('only for this region')) }),
+  result: v.object({
+    ...named,
+    regions: list(
+      v.object({
+        region: words('region'),
+        model: words('model that was chosen'),
+        class: words('class of the series: rising, established, new'),
+        start: instant('beginning of the first step, demand time'),
+        stepMs: count('length of a step, demand ms'),
+        mean: list(v.number(), 'expected requests per step'),
+        lower: list(v.number(), 'lower quantile per step'),
+        upper: list(v.number(), 'upper quantile per step'),
+        recent: list(v.number(), 'requests in the steps before, oldest first'),
+        error: maybe(amount('rolling error of the model on this series, MASE')),
+      }),
+      'by expected requests, highest first',
+    ),
+  }),
+} satisfies MethodSpec;
+
+const plan = {
+  summary: 'What the plan places where.',
+  params: v.strictObject({
+    limit: limit(50),
+    pop: v.optional(words('only placements on this PoP, by name or peer id')),
+  }),
+  result: v.object({
+    epoch: count('epoch that it was made for'),
+    state: choice(['agreed', 'own'], 'from the cluster’s decision, or from this PoP’s own forecasts'),
+    madeAt: instant('when, demand time'),
+    resources: count('resources that it places'),
+    bytes: count('bytes that it places'),
+    placements: list(
+      v.object({
+        ...named,
+        expected: amount('expected requests in the horizon, all regions'),
+        bytes: count('size'),
+        tier: choice(['memory', 'disk'], 'tier by expected demand'),
+        value: amount('latency saved, ms × requests, per byte'),
+        targets: list(
+          v.object({
+            pop: words('peer id'),
+            name: words('name'),
+            action: choice(['held', 'pull', 'skipped'], 'what follows for it'),
+            code: maybe(words('why it is skipped')),
+          }),
+          'PoPs that are to hold it, best first',
+        ),
+      }),
+      'by value, highest first',
+    ),
+  }),
+} satisfies MethodSpec;
+
+const accuracy = {
+  summary: 'What came, held against what was forecast and mirrored.',
+  params: v.strictObject({ region: v.optional(words('only for this region')) }),
+  result: v.object({
+    forecasts: list(
+      v.object({
+        proposer: words('PoP that forecast, by name'),
+        model: words('model'),
+        class: words('class of the series'),
+        region: words('region'),
+        samples: count('forecasts that have come due'),
+        error: amount('mean absolute scaled error; below 1 is better than the naive forecast'),
+        bias: amount('mean of forecast − actual over mean of actual'),
+        coverage: amount('share of actuals within the interval'),
+        weight: amount('weight that its proposals have'),
+      }),
+      'by samples, highest first',
+    ),
+    mirrored: v.object({
+      pairs: count('(resource, PoP) pairs mirrored here and old enough to judge'),
+      usedPairs: count('of those, asked for before they were released'),
+      bytes: count('their bytes'),
+      usedBytes: count('bytes of the used'),
+      immatureBytes: count('mirrored, and too young to judge'),
+      speculativePairs: count('pairs pulled on RISING reports'),
+      speculativeUsedPairs: count('of those, used'),
+    }),
+    safetyFactor: amount('by which forecasts are scaled before planning'),
+    threshold: amount('value per byte below which nothing is mirrored'),
+  }),
+} satisfies MethodSpec;
+
+const announce = {
+  summary: 'Tells of demand that is to come: a premiere, a release.',
+  params: v.strictObject({
+    url: words('URL of the resource'),
+    at: instant('when demand begins, demand time'),
+    expect: v.optional(count('requests expected in the first hour')),
+    region: v.optional(words('only from this region')),
+  }),
+  result: v.object({ ...named, at: instant('when demand begins'), stored: v.boolean() }),
+} satisfies MethodSpec;
+
+const facts = v.pipe(
+  v.record(v.string(), v.nullable(v.union([v.string(), v.number(), v.boolean()]))),
+  v.description('figures of this step by name, units in the names'),
+);
+
+const explain = {
+  summary: 'Why a resource is or is not here.',
+  params: v.strictObject({ resource }),
+  result: v.object({
+    ...named,
+    here: v.pipe(v.boolean(), v.description('whether this PoP holds it')),
+    answer: words('the reason, in a sentence'),
+    steps: list(
+      v.object({
+        step: choice(
+          ['demand', 'proposals', 'decision', 'plan', 'transfer', 'purge', 'serving', 'accuracy'],
+          'stage of the epoch',
+        ),
+        verdict: words('what it did, in a sentence'),
+        code: maybe(words('coded reason where one was given')),
+        at: maybe(instant('when')),
+        facts,
+      }),
+      'in the order of an epoch',
+    ),
+  }),
+} satisfies MethodSpec;
+
+export const decisionMethods = { trending, forecast, plan, explain, accuracy, announce } as const;

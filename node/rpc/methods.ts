@@ -1,0 +1,234 @@
+import * as v from 'valibot';
+import type { MethodSpec } from './method.ts';
+import { decisionMethods } from './methods-decision.ts';
+import { replicaMethods } from './methods-replica.ts';
+import { amount, choice, count, flag, instant, limit, list, maybe, words } from './shapes.ts';
+
+/**
+ * Every method of the local RPC: parameters and result as schemas, from which the types below, the parameter
+ * checks and `rpc.discover` follow. Fields may be added to results; none is removed or changes its meaning.
+ */
+
+const status = {
+  summary: 'What this PoP is, how it does, and what it lacks.',
+  params: v.strictObject({}),
+  result: v.object({
+    name: words('name of this PoP'),
+    pop: words('peer id'),
+    region: words('region'),
+    cluster: maybe(words('name of the cluster; null for a cluster of one')),
+    version: words('version of Presage'),
+    mode: choice(
+      ['alone', 'agreed', 'degraded'],
+      'alone: a cluster of one; agreed: plans from decisions; degraded: plans from its own forecasts',
+    ),
+    ready: flag('whether it serves as it should'),
+    lacks: list(v.string(), 'what is missing, with the remedy, in words'),
+    startedAt: instant('when the daemon started'),
+    now: instant('real time'),
+    demandNow: instant('demand time'),
+    addresses: v.object({
+      http: maybe(words('where clients are served')),
+      dns: maybe(words('where DNS is answered')),
+      p2p: list(v.string(), 'multiaddresses of this PoP'),
+      rpc: list(v.string(), 'socket and loopback address of this RPC'),
+    }),
+    epoch: v.object({
+      number: count('epoch under way'),
+      startedAt: instant('its beginning'),
+      lengthMs: count('its length, ms of real time'),
+    }),
+    peers: v.object({ connected: count('admitted and connected'), known: count('certified and heard of') }),
+    requests: v.object({
+      total: count('client requests since start'),
+      hits: count('answered from what is stored here'),
+      peerFills: count('misses filled by a peer'),
+      originFills: count('misses filled by the origin'),
+      mirroredHits: count('hits on replicas that were mirrored before their first request here'),
+      perSecond: amount('client requests a second over the last minute'),
+      bytes: count('bytes sent to clients since start'),
+    }),
+    storage: v.object({
+      replicas: count('responses stored'),
+      contents: count('distinct contents stored'),
+      diskBytes: count('bytes on disk'),
+      diskBudget: count('storage.budget'),
+      memoryBytes: count('bytes of content in memory'),
+      memoryBudget: count('storage.memory'),
+    }),
+    mirror: v.object({
+      pulledBytes: count('mirrored since start'),
+      unusedBytes: count('mirrored, and released without a request'),
+      speculativeBytes: count('of those pulled, on RISING reports'),
+      inFlight: count('transfers under way'),
+      budget: count('mirror.bandwidth, bytes a second'),
+    }),
+    demand: v.object({
+      series: count('(resource, region) series tracked'),
+      historyBytes: count('memory that the demand history takes'),
+      historyBudget: count('memory.history'),
+    }),
+    purges: v.object({
+      applied: count('purges applied here'),
+      unacknowledged: count('own purges not yet proven'),
+    }),
+    residentBytes: count('resident memory of the process'),
+    errors: list(
+      v.object({ code: v.string(), count: v.number() }),
+      'errors since start by code, most frequent first',
+    ),
+  }),
+} satisfies MethodSpec;
+
+const peers = {
+  summary: 'The PoPs of the cluster, as this one sees them.',
+  params: v.strictObject({}),
+  result: v.object({
+    peers: list(
+      v.object({
+        pop: words('peer id'),
+        name: words('name in its certificate'),
+        region: words('region in its certificate'),
+        state: choice(['self', 'connected', 'lost', 'revoked'], 'connection to it'),
+        addresses: list(v.string(), 'multiaddresses known'),
+        roundTripMs: maybe(amount('measured round trip')),
+        since: maybe(instant('when it was admitted or lost')),
+        certificateExpires: maybe(instant('end of its certificate')),
+        load: maybe(amount('share of its capacity in use, from its last summary')),
+        storageFreeBytes: maybe(count('free, from its last summary')),
+        bandwidthFree: maybe(count('bytes a second free, from its last summary')),
+        lastSummaryAt: maybe(instant('end of the last window it told of')),
+        purgesInStep: maybe(flag('whether its purge digest equals ours')),
+      }),
+      'this PoP first, then by name',
+    ),
+  }),
+} satisfies MethodSpec;
+
+const epochs = {
+  summary: 'The last epochs: what came in, what was forecast, decided and mirrored.',
+  params: v.strictObject({ limit: limit(20) }),
+  result: v.object({
+    epochs: list(
+      v.object({
+        number: count('epoch'),
+        startedAt: instant('beginning, demand time'),
+        endedAt: instant('end, demand time'),
+        state: choice(['agreed', 'own'], 'agreed by the cluster, or this PoP’s own view'),
+        summaries: count('PoPs whose window was in'),
+        requests: count('requests in those windows'),
+        resources: count('resources tracked'),
+        forecasts: count('series forecast'),
+        placements: count('resources that the plan places'),
+        pulls: count('contents mirrored to this PoP'),
+        pulledBytes: count('their bytes'),
+        speculativeBytes: count('of those, on RISING reports'),
+        decision: maybe(words('hash of the decided state')),
+        tookMs: amount('from the end of the window to the plan, real ms'),
+      }),
+      'newest first',
+    ),
+  }),
+} satisfies MethodSpec;
+
+const config = {
+  summary: 'The configuration that the daemon runs with.',
+  params: v.strictObject({}),
+  result: v.object({
+    file: maybe(words('configuration file')),
+    values: list(
+      v.object({
+        key: words('key'),
+        value: maybe(words('value; null where it is not set')),
+        source: choice(['flag', 'variable', 'file', 'default', 'unset'], 'what set it'),
+        from: words('name of the flag, variable or file'),
+        doc: words('meaning'),
+      }),
+      'all keys',
+    ),
+  }),
+} satisfies MethodSpec;
+
+/** Observations in one call; more are sent in several. */
+export const INGEST_BATCH_MAX = 5000;
+
+const ingest = {
+  summary: 'Adds requests that another cache served to the demand of this PoP.',
+  params: v.strictObject({
+    host: v.optional(words('host name of observations that carry none')),
+    observations: v.pipe(
+      v.array(
+        v.strictObject({
+          at: instant('when the request was made, demand time'),
+          client: v.pipe(v.string(), v.maxLength(255), v.description('address or name of the client')),
+          method: v.pipe(v.string(), v.maxLength(32), v.description('request method')),
+          url: words('path and query'),
+          host: v.pipe(v.string(), v.maxLength(255), v.description('host name, or empty')),
+          status: v.pipe(
+            v.number(),
+            v.integer(),
+            v.minValue(0),
+            v.maxValue(999),
+            v.description('status code'),
+          ),
+          bytes: count('bytes of the answer’s body'),
+          referer: v.optional(words('Referer')),
+        }),
+      ),
+      v.maxLength(INGEST_BATCH_MAX),
+      v.description('in order of time'),
+    ),
+  }),
+  result: v.object({
+    accepted: count('observations counted as demand'),
+    refused: count('observations that were not'),
+    reasons: list(v.object({ code: v.string(), count: v.number() }), 'why observations were refused'),
+  }),
+} satisfies MethodSpec;
+
+const link = {
+  summary: 'The DNS name of a single resource, which leads to a PoP that holds it.',
+  params: v.strictObject({ url: words('URL of the resource') }),
+  result: v.object({
+    url: words('as given'),
+    key: words('canonical key'),
+    key16: words('32 hex digits'),
+    label: words('base32 of the key16'),
+    name: maybe(words('DNS name; null where the site has no zone')),
+    link: maybe(words('URL under that name')),
+  }),
+} satisfies MethodSpec;
+
+export const METHODS = {
+  status,
+  peers,
+  epochs,
+  ...decisionMethods,
+  ...replicaMethods,
+  ingest,
+  link,
+  config,
+} as const satisfies Record<string, MethodSpec>;
+
+export type MethodName = keyof typeof METHODS;
+/** What a handler receives: parameters that passed their schema, defaults filled in. */
+export type Params<M extends MethodName> = v.InferOutput<(typeof METHODS)[M]['params']>;
+/** What a caller may send. */
+export type Call<M extends MethodName> = v.InferInput<(typeof METHODS)[M]['params']>;
+/** What a handler returns. */
+export type Result<M extends MethodName> = v.InferOutput<(typeof METHODS)[M]['result']>;
+
+export type StatusResult = Result<'status'>;
+export type PeersResult = Result<'peers'>;
+export type EpochsResult = Result<'epochs'>;
+export type TrendingResult = Result<'trending'>;
+export type ForecastResult = Result<'forecast'>;
+export type PlanResult = Result<'plan'>;
+export type ReplicasResult = Result<'replicas'>;
+export type TagResult = Result<'tag'>;
+export type ExplainResult = Result<'explain'>;
+export type AccuracyResult = Result<'accuracy'>;
+export type PurgeResult = Result<'purge'>;
+export type IngestResult = Result<'ingest'>;
+export type LinkResult = Result<'link'>;
+export type ConfigResult = Result<'config'>;

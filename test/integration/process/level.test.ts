@@ -1,0 +1,120 @@
+import { fork } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Level } from 'level';
+import * as v from 'valibot';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openLevel } from '../../../node/adapters/level.ts';
+import { recordTable } from '../../../node/adapters/level-record.ts';
+import { CountingMetrics, silentLog } from '../../step-clock.ts';
+
+const spec = recordTable(
+  'things',
+  7,
+  v.object({ id: v.number(), name: v.string(), at: v.map(v.string(), v.number()) }),
+);
+const thing = (id: number) => ({ id, name: `thing ${id}`, at: new Map([['x', id]]) });
+
+describe('the database on a disk that misbehaves', () => {
+  let directory: string;
+  let metrics: CountingMetrics;
+  const open = () => openLevel(directory, { log: silentLog, metrics });
+  beforeEach(() => {
+    directory = join(mkdtempSync(join(tmpdir(), 'presage-level-')), 'db');
+    metrics = new CountingMetrics();
+  });
+  afterEach(() => rmSync(join(directory, '..'), { recursive: true }));
+
+  it('keeps records with maps', async () => {
+    const database = await open();
+    await database.table(spec).put('a', thing(1), { sync: true });
+    expect(await database.table(spec).get('a')).toEqual(thing(1));
+    await database.close();
+  });
+
+  it('refuses a directory that is in use', async () => {
+    const database = await open();
+    await expect(open()).rejects.toMatchObject({ code: 'STORE_LOCKED' });
+    await database.close();
+  });
+
+  it('says that it cannot open where there is a file', async () => {
+    writeFileSync(join(directory, '..', 'file'), '');
+    const path = join(directory, '..', 'file', 'db');
+    await expect(openLevel(path, { log: silentLog, metrics })).rejects.toMatchObject({ code: 'STORE_IO' });
+  });
+
+  it('sets aside records with any byte changed, cut or swapped, counts them, and keeps their bytes', async () => {
+    let database = await open();
+    await database
+      .table(spec)
+      .batch(
+        Array.from({ length: 40 }, (_, id) => ({
+          type: 'put' as const,
+          key: `k${String(id).padStart(2, '0')}`,
+          value: thing(id),
+        })),
+      );
+    await database.close();
+    const raw = new Level<string, Uint8Array>(directory, { valueEncoding: 'view' });
+    const damaged = new Set<string>();
+    let at = 0;
+    for await (const [key, value] of raw.iterator()) {
+      at += 1;
+      if (at % 2 === 0) continue;
+      damaged.add(key);
+      const copy = Buffer.from(value);
+      if (at % 8 === 1) copy.writeUInt8(copy[at % copy.length]! ^ 0x41, at % copy.length);
+      await raw.put(
+        key,
+        at % 8 === 3 ? copy.subarray(0, at % copy.length) : at % 8 === 5 ? Buffer.alloc(0) : copy,
+      );
+      // A record that stands under another's key is as wrong as a damaged one.
+      if (at % 8 === 7) await raw.put(key, (await raw.get('07k01')) ?? copy);
+    }
+    await raw.close();
+
+    database = await open();
+    const left: string[] = [];
+    for await (const [key] of database.table(spec).entries()) left.push(key);
+    expect(left).toHaveLength(40 - damaged.size);
+    expect(metrics.counts.get('errors_total STORE_CORRUPT')).toBe(damaged.size);
+    await database.close();
+    const again = new Level<string, Uint8Array>(directory, { valueEncoding: 'view' });
+    expect((await again.keys({ gte: 'ff' }).all()).map((key) => key.slice(2))).toEqual([...damaged].sort());
+    await again.close();
+  });
+
+  it.each(['CURRENT', 'MANIFEST'])('repairs a damaged %s and keeps the records', async (part) => {
+    let database = await open();
+    for (let id = 0; id < 50; id += 1)
+      await database.table(spec).put(`k${id}`, thing(id), { sync: id === 49 });
+    await database.close();
+    const name = readdirSync(directory).find((file) => file.startsWith(part)) ?? part;
+    writeFileSync(join(directory, name), 'garbage');
+    database = await open();
+    expect(await database.table(spec).get('k42')).toEqual(thing(42));
+    expect(metrics.counts.get('errors_total STORE_CORRUPT')).toBe(1);
+    await database.close();
+  });
+
+  it('loses no synced write to a kill, and opens again', async () => {
+    const child = fork(new URL('./level-writer.ts', import.meta.url), [directory], {
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    });
+    let acknowledged = -1;
+    await new Promise<void>((resolve) => {
+      child.on('message', (id) => {
+        acknowledged = Number(id);
+        if (acknowledged >= 200) child.kill('SIGKILL');
+      });
+      child.on('exit', () => resolve());
+    });
+    const database = await open();
+    for (let id = 0; id <= acknowledged; id += 1)
+      expect(await database.table(spec).get(`k${id}`)).toEqual(thing(id));
+    await database.close();
+    expect(readFileSync(join(directory, 'CURRENT'), 'utf8')).toMatch(/^MANIFEST/);
+  });
+});
