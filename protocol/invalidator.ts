@@ -1,0 +1,401 @@
+import { coded, PresageError } from './errors.ts';
+import type { HybridClock } from './hybrid-clock.ts';
+import type { PopId } from './ids.ts';
+import type { Invalidations } from './invalidation.ts';
+import type { InvalidatorEffect, InvalidatorInput, PurgeOrder } from './invalidator-steps.ts';
+import {
+  decodePurgeCall,
+  decodePurgeGossip,
+  decodePurgeReply,
+  encodePurgeCall,
+  encodePurgeGossip,
+  encodePurgeReply,
+  type SealedPurge,
+  seal,
+} from './messages/purge.ts';
+import type { Verdict } from './ports.ts';
+import { openPurge, type SignedPurge, type Verify } from './purge.ts';
+import { answerCompare, answerFetch, PurgeExchange } from './purge-exchange.ts';
+import { PurgeWaiters } from './purge-waiters.ts';
+import { PurgeWrites } from './purge-writes.ts';
+
+/** How often `tick` is due, real ms. */
+export const INVALIDATOR_TICK_MS = 1_000;
+/** How often knowledge is compared with some peers in turn, ms: what makes delivery certain. */
+const COMPARE_EVERY_MS = 10_000;
+/** Peers compared with in one such round; knowledge spreads like an epidemic. */
+const COMPARE_PEERS = 3;
+/** Comparisons at once; each may hold two frames of 1 MiB. */
+const MAX_EXCHANGES = 8;
+/** Before a failed comparison is repeated, ms; doubles up to `COMPARE_EVERY_MS`. */
+const RETRY_MS = 1_000;
+/** How long an issue with `wait` waits for peers that do not answer, ms. */
+export const WAIT_DEADLINE_MS = 5_000;
+/** Purges waiting for acknowledgements at once. */
+const MAX_WAITERS = 4_096;
+
+interface Peer {
+  exchange: PurgeExchange | undefined;
+  /** Something may be to tell or to learn: compare at `retryAt`. */
+  dirty: boolean;
+  retryAt: number;
+  backoffMs: number;
+}
+
+type Call =
+  | { readonly kind: 'push'; readonly peer: PopId; readonly ids: readonly string[] }
+  | { readonly kind: 'exchange'; readonly peer: PopId; readonly exchange: PurgeExchange };
+
+export interface InvalidatorOptions {
+  readonly invalidations: Invalidations;
+  readonly clock: HybridClock;
+  readonly verify: Verify;
+  /** No peer is configured: there is nobody to reconcile with. */
+  readonly alone: boolean;
+  /** Records were lost on disk: reconcile even so. */
+  readonly damaged?: boolean;
+  /** PoPs known to the cluster, connected or not; those without an acknowledgement are named as missing. */
+  readonly roster?: () => readonly PopId[];
+  readonly waitDeadlineMs?: number;
+}
+
+/**
+ * How purges spread and become certain. An own purge is written to disk, then applied, then gossiped and pushed to
+ * every connected peer. What arrives is applied at once, written with fsync, and acknowledged only then. Knowledge
+ * is compared with a peer on connect, after any failure, and every ten seconds with some: that alone suffices for
+ * every purge to reach every PoP that can reach another; gossip and pushes make it fast.
+ */
+export class Invalidator {
+  readonly #options: InvalidatorOptions;
+  readonly #invalidations: Invalidations;
+  readonly #peers = new Map<PopId, Peer>();
+  readonly #calls = new Map<number, Call>();
+  readonly #writes = new PurgeWrites();
+  readonly #waiters: PurgeWaiters;
+  #effects: InvalidatorEffect[] = [];
+  #now = 0;
+  #token = 0;
+  #compareAt = 0;
+  #turn = 0;
+  #reconciled: boolean;
+
+  constructor(options: InvalidatorOptions) {
+    this.#options = options;
+    this.#invalidations = options.invalidations;
+    this.#waiters = new PurgeWaiters(options.roster ?? (() => []));
+    this.#reconciled = options.alone && !options.damaged;
+  }
+
+  /** Whether all purges that a peer knew are known here since the start or the last time that no peer was left. */
+  get reconciled(): boolean {
+    return this.#reconciled;
+  }
+
+  /** `now` is real time, Unix ms. */
+  step(input: InvalidatorInput, now: number): InvalidatorEffect[] {
+    this.#now = now;
+    switch (input.type) {
+      case 'issue':
+        this.#issue(input.token, input.order);
+        break;
+      case 'request':
+        this.#request(input.token, input.from, input.bytes);
+        break;
+      case 'answered':
+        this.#answered(input.token, input.bytes);
+        break;
+      case 'failed':
+        this.#failed(input.token);
+        break;
+      case 'persisted':
+        this.#writes.persisted(input.token);
+        break;
+      case 'not-persisted':
+        this.#writes.notPersisted(input.token, input.code);
+        break;
+      case 'peer':
+        this.#peer(input.peer, input.up);
+        break;
+      case 'tick':
+        this.#tick();
+        break;
+    }
+    this.#settle();
+    this.#compareDirty();
+    return this.#take();
+  }
+
+  /** A gossip message; its author speaks for itself alone. */
+  heard(author: PopId, bytes: Uint8Array, now: number): { verdict: Verdict; effects: InvalidatorEffect[] } {
+    this.#now = now;
+    try {
+      const purges = decodePurgeGossip(bytes).map((sealed) => this.#open(sealed));
+      if (purges.some((purge) => purge.issuer !== author)) throw new PresageError('WIRE_ORIGIN');
+      this.#learn(purges, author);
+      return { verdict: { verdict: 'accept' }, effects: this.#take() };
+    } catch (error) {
+      const { code } = coded(error, 'WIRE_SCHEMA');
+      return { verdict: { verdict: 'reject', code }, effects: this.#take() };
+    }
+  }
+
+  #take(): InvalidatorEffect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #open([body, signature]: SealedPurge): SignedPurge {
+    return openPurge(body, signature, this.#options.verify);
+  }
+
+  #refuse(token: number, error: PresageError): void {
+    this.#effects.push({ type: 'refused', token, error });
+  }
+
+  #fault(error: unknown, from: PopId): PresageError {
+    const fault = coded(error, 'WIRE_SCHEMA');
+    this.#effects.push({ type: 'fault', code: fault.code, from });
+    return fault;
+  }
+
+  #persist(puts: readonly SignedPurge[], removes: readonly SignedPurge[]): void {
+    const token = ++this.#token;
+    const removed = new Set(removes.map((purge) => purge.id));
+    const kept = puts.filter((purge) => !removed.has(purge.id));
+    this.#writes.began(token, kept);
+    this.#effects.push({ type: 'persist', token, puts: kept, removes });
+  }
+
+  #issue(token: number, order: PurgeOrder): void {
+    if (this.#waiters.size >= MAX_WAITERS) {
+      this.#refuse(token, new PresageError('MAILBOX_FULL', 'too many purges wait for acknowledgements'));
+      return;
+    }
+    let purges: SignedPurge[];
+    try {
+      const stamp = this.#options.clock.next(this.#now);
+      purges = this.#invalidations.prepare(order.scope, order.site, order.soft, stamp);
+    } catch (error) {
+      this.#refuse(token, coded(error));
+      return;
+    }
+    this.#persist(purges, []);
+    this.#writes.whenWritten(
+      purges,
+      () => this.#issued(token, purges, order.wait),
+      (code) => {
+        this.#writes.forget(purges);
+        this.#refuse(token, new PresageError(code));
+      },
+    );
+  }
+
+  /** Own purges that are on disk now: in force, then told. */
+  #issued(token: number, purges: readonly SignedPurge[], wait: boolean): void {
+    const removes: SignedPurge[] = [];
+    for (const purge of purges) {
+      const applied = this.#invalidations.apply(purge);
+      if (applied.outcome === 'applied') removes.push(...applied.removed);
+    }
+    this.#effects.push({ type: 'applied', purges });
+    this.#effects.push({ type: 'publish', bytes: encodePurgeGossip(purges) });
+    if (removes.length > 0) this.#persist([], removes);
+    for (const peer of this.#peers.keys()) this.#push(peer, purges);
+    const waitMs = wait ? (this.#options.waitDeadlineMs ?? WAIT_DEADLINE_MS) : 0;
+    this.#waiters.add(token, purges[0]!, this.#now + waitMs);
+  }
+
+  #push(peer: PopId, purges: readonly SignedPurge[]): void {
+    const token = ++this.#token;
+    this.#calls.set(token, { kind: 'push', peer, ids: purges.map((purge) => purge.id) });
+    const bytes = encodePurgeCall({ kind: 'push', purges: purges.map(seal) });
+    this.#effects.push({ type: 'call', peer, token, bytes });
+  }
+
+  /** Applies what came from elsewhere and has it written. `complete` is false if an issuer exceeds its bound. */
+  #learn(purges: readonly SignedPurge[], from: PopId): { fresh: SignedPurge[]; complete: boolean } {
+    const fresh: SignedPurge[] = [];
+    const removes: SignedPurge[] = [];
+    let complete = true;
+    for (const purge of purges) {
+      try {
+        const applied = this.#invalidations.apply(purge);
+        if (applied.outcome !== 'applied') continue;
+        fresh.push(purge);
+        removes.push(...applied.removed);
+      } catch (error) {
+        complete = false;
+        this.#fault(error, from);
+        continue;
+      }
+      // A wrong clock makes no purge wrong: it is applied, only its stamp is not adopted.
+      try {
+        this.#options.clock.observe(purge.stamp, this.#now);
+      } catch (error) {
+        this.#fault(error, from);
+      }
+    }
+    if (fresh.length > 0) {
+      this.#effects.push({ type: 'applied', purges: fresh });
+      this.#persist(fresh, removes);
+    }
+    return { fresh, complete };
+  }
+
+  #request(token: number, from: PopId, bytes: Uint8Array): void {
+    try {
+      const call = decodePurgeCall(bytes);
+      if (call.kind === 'push') this.#takePush(token, from, call.purges);
+      else {
+        const reply =
+          call.kind === 'compare'
+            ? answerCompare(this.#invalidations, call, (id) => this.#writes.isVolatile(id))
+            : answerFetch(this.#invalidations, call);
+        this.#effects.push({ type: 'reply', token, bytes: encodePurgeReply(reply) });
+      }
+    } catch (error) {
+      this.#refuse(token, this.#fault(error, from));
+    }
+  }
+
+  #takePush(token: number, from: PopId, sealed: readonly SealedPurge[]): void {
+    const purges = sealed.map((one) => this.#open(one));
+    const { fresh, complete } = this.#learn(purges, from);
+    if (fresh.some((purge) => purge.issuer !== from)) this.#spread(from);
+    const acknowledged = complete ? purges.map((purge) => purge.id) : [];
+    const bytes = encodePurgeReply({ kind: 'push', acknowledged });
+    // Also what is not new waits: it may be superseded by a purge that is not on disk yet.
+    this.#writes.whenDurable(
+      () => this.#effects.push({ type: 'reply', token, bytes }),
+      (code) => this.#refuse(token, new PresageError(code)),
+    );
+  }
+
+  #answered(token: number, bytes: Uint8Array): void {
+    const call = this.#calls.get(token);
+    if (!call) return;
+    try {
+      if (call.kind === 'push') {
+        const { acknowledged } = decodePurgeReply(bytes, 'push');
+        this.#waiters.acknowledge(call.peer, acknowledged);
+        if (call.ids.some((id) => !acknowledged.includes(id))) this.#soil(call.peer, this.#now + RETRY_MS);
+      } else this.#advance(call.peer, call.exchange, bytes);
+      this.#calls.delete(token);
+    } catch (error) {
+      this.#fault(error, call.peer);
+      this.#failed(token);
+    }
+  }
+
+  #advance(peer: PopId, exchange: PurgeExchange, bytes: Uint8Array): void {
+    const { fetched, acknowledged } = exchange.answered(bytes);
+    const { fresh, complete } = this.#learn(
+      fetched.map((sealed) => this.#open(sealed)),
+      peer,
+    );
+    if (!complete) throw new PresageError('PEER_REFUSED', `${peer} holds more purges than can be kept`);
+    if (fresh.length > 0) this.#spread(peer);
+    this.#waiters.acknowledge(peer, acknowledged);
+    const next = exchange.next();
+    if (next) {
+      this.#send(peer, exchange, next);
+      return;
+    }
+    const state = this.#peers.get(peer);
+    if (!state) return;
+    if (state.exchange === exchange) state.exchange = undefined;
+    if (!exchange.complete) {
+      this.#soil(peer, this.#now + RETRY_MS);
+      return;
+    }
+    state.backoffMs = RETRY_MS;
+    this.#writes.whenDurable(
+      () => this.#peers.has(peer) && this.#setReconciled(true),
+      () => this.#soil(peer, this.#now + RETRY_MS),
+    );
+  }
+
+  #send(peer: PopId, exchange: PurgeExchange, bytes: Uint8Array): void {
+    const token = ++this.#token;
+    this.#calls.set(token, { kind: 'exchange', peer, exchange });
+    this.#effects.push({ type: 'call', peer, token, bytes });
+  }
+
+  #failed(token: number): void {
+    const call = this.#calls.get(token);
+    this.#calls.delete(token);
+    const peer = call && this.#peers.get(call.peer);
+    if (!peer) return;
+    if (call.kind === 'exchange' && peer.exchange === call.exchange) peer.exchange = undefined;
+    this.#soil(call.peer, this.#now + peer.backoffMs);
+    peer.backoffMs = Math.min(2 * peer.backoffMs, COMPARE_EVERY_MS);
+  }
+
+  #peer(id: PopId, up: boolean): void {
+    if (up) {
+      if (this.#peers.has(id)) return;
+      this.#peers.set(id, { exchange: undefined, dirty: true, retryAt: this.#now, backoffMs: RETRY_MS });
+      return;
+    }
+    this.#peers.delete(id);
+    for (const [token, call] of this.#calls) if (call.peer === id) this.#calls.delete(token);
+    if (this.#peers.size === 0 && !this.#options.alone) this.#setReconciled(false);
+  }
+
+  #tick(): void {
+    const refused = this.#writes.takeRefused();
+    if (refused.length > 0) this.#persist(refused, []);
+    if (this.#now >= this.#compareAt) {
+      this.#compareAt = this.#now + COMPARE_EVERY_MS;
+      const ids = [...this.#peers.keys()];
+      for (let i = 0; i < Math.min(COMPARE_PEERS, ids.length); i += 1) {
+        this.#soil(ids[this.#turn++ % ids.length]!, this.#now);
+      }
+    }
+    const underWay = new Set<string>();
+    for (const call of this.#calls.values()) {
+      if (call.kind === 'push') for (const id of call.ids) underWay.add(`${call.peer} ${id}`);
+    }
+    for (const { peer, purge } of [...this.#waiters.outstanding([...this.#peers.keys()])]) {
+      if (!underWay.has(`${peer} ${purge.id}`)) this.#push(peer, [purge]);
+    }
+  }
+
+  /** What came from one peer may be news to the others. */
+  #spread(from: PopId): void {
+    for (const peer of this.#peers.keys()) if (peer !== from) this.#soil(peer, this.#now);
+  }
+
+  #soil(id: PopId, retryAt: number): void {
+    const peer = this.#peers.get(id);
+    if (!peer) return;
+    peer.retryAt = peer.dirty ? Math.min(peer.retryAt, retryAt) : retryAt;
+    peer.dirty = true;
+  }
+
+  #compareDirty(): void {
+    let running = 0;
+    for (const peer of this.#peers.values()) if (peer.exchange) running += 1;
+    for (const [id, peer] of this.#peers) {
+      if (running >= MAX_EXCHANGES) return;
+      if (!peer.dirty || peer.exchange || peer.retryAt > this.#now) continue;
+      peer.dirty = false;
+      peer.exchange = new PurgeExchange(this.#invalidations);
+      running += 1;
+      this.#send(id, peer.exchange, peer.exchange.next()!);
+    }
+  }
+
+  #settle(): void {
+    for (const { token, result } of this.#waiters.settle([...this.#peers.keys()], this.#now)) {
+      this.#effects.push({ type: 'settled', token, result });
+    }
+  }
+
+  #setReconciled(reconciled: boolean): void {
+    if (this.#reconciled === reconciled) return;
+    this.#reconciled = reconciled;
+    this.#effects.push({ type: 'reconciled', reconciled });
+  }
+}

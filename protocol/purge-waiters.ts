@@ -1,0 +1,65 @@
+import type { PopId } from './ids.ts';
+import type { SignedPurge } from './purge.ts';
+
+/** What became of a purge: peers that hold it durably, and known PoPs that have not said so. */
+export interface PurgeResult {
+  readonly issuer: PopId;
+  readonly seq: number;
+  readonly acknowledged: readonly PopId[];
+  readonly missing: readonly PopId[];
+}
+
+interface Waiter {
+  readonly token: number;
+  readonly purge: SignedPurge;
+  readonly acknowledged: Set<PopId>;
+  readonly until: number;
+}
+
+/** Who waits for acknowledgements of which purge. */
+export class PurgeWaiters {
+  readonly #roster: () => readonly PopId[];
+  #waiters: Waiter[] = [];
+
+  /** `roster`: PoPs that the cluster knows, connected or not. */
+  constructor(roster: () => readonly PopId[]) {
+    this.#roster = roster;
+  }
+
+  get size(): number {
+    return this.#waiters.length;
+  }
+
+  /** Waits until all connected peers have acknowledged, or until real time `until`. */
+  add(token: number, purge: SignedPurge, until: number): void {
+    this.#waiters.push({ token, purge, acknowledged: new Set(), until });
+  }
+
+  acknowledge(peer: PopId, ids: readonly string[]): void {
+    if (ids.length === 0 || this.#waiters.length === 0) return;
+    const known = new Set(ids);
+    for (const waiter of this.#waiters) if (known.has(waiter.purge.id)) waiter.acknowledged.add(peer);
+  }
+
+  /** Peers that have yet to acknowledge, purge by purge. */
+  *outstanding(connected: readonly PopId[]): Iterable<{ peer: PopId; purge: SignedPurge }> {
+    for (const { purge, acknowledged } of this.#waiters) {
+      for (const peer of connected) if (!acknowledged.has(peer)) yield { peer, purge };
+    }
+  }
+
+  /** Takes out those that have waited enough. */
+  settle(connected: readonly PopId[], now: number): { token: number; result: PurgeResult }[] {
+    const settled: { token: number; result: PurgeResult }[] = [];
+    this.#waiters = this.#waiters.filter(({ token, purge, acknowledged, until }) => {
+      if (now < until && connected.some((peer) => !acknowledged.has(peer))) return true;
+      const { issuer, seq } = purge;
+      const known = new Set([...connected, ...this.#roster()]);
+      known.delete(issuer);
+      const missing = [...known].filter((peer) => !acknowledged.has(peer)).sort();
+      settled.push({ token, result: { issuer, seq, acknowledged: [...acknowledged].sort(), missing } });
+      return false;
+    });
+    return settled;
+  }
+}
