@@ -32,7 +32,7 @@ interface ErrorObject {
 const requestSchema = v.object({
   jsonrpc: v.literal('2.0'),
   method: v.pipe(v.string(), v.maxLength(100)),
-  params: v.optional(v.union([v.record(v.string(), v.unknown()), v.array(v.unknown())])),
+  params: v.optional(v.union([v.array(v.unknown()), v.record(v.string(), v.unknown())])),
   id: v.optional(v.nullable(v.union([v.pipe(v.string(), v.maxLength(200)), v.number()]))),
 });
 

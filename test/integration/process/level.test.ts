@@ -47,15 +47,13 @@ describe('the database on a disk that misbehaves', () => {
 
   it('sets aside records with any byte changed, cut or swapped, counts them, and keeps their bytes', async () => {
     let database = await open();
-    await database
-      .table(spec)
-      .batch(
-        Array.from({ length: 40 }, (_, id) => ({
-          type: 'put' as const,
-          key: `k${String(id).padStart(2, '0')}`,
-          value: thing(id),
-        })),
-      );
+    await database.table(spec).batch(
+      Array.from({ length: 40 }, (_, id) => ({
+        type: 'put' as const,
+        key: `k${String(id).padStart(2, '0')}`,
+        value: thing(id),
+      })),
+    );
     await database.close();
     const raw = new Level<string, Uint8Array>(directory, { valueEncoding: 'view' });
     const damaged = new Set<string>();
