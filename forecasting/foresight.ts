@@ -1,0 +1,433 @@
+import {
+  adjust,
+  DEFAULT_PARAMETERS,
+  type LedgerTotals,
+  MirrorLedger,
+  NO_OUTCOME,
+  type Outcome,
+  type Parameters,
+  remember,
+} from '../protocol/adjustment.ts';
+import type { Charter } from '../protocol/charter.ts';
+import { Companions } from '../protocol/companions.ts';
+import { History, type ResourceDemand } from '../protocol/history.ts';
+import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
+import {
+  type Placement,
+  type Plan,
+  type PlanDemand,
+  type PlanPop,
+  type PlanResource,
+  plan,
+  type Skip,
+} from '../protocol/placement.ts';
+import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
+import { Arrivals, type Skill } from './arrivals.ts';
+import { FEATURE_COUNT, FEATURES, PairFeatures } from './pair-features.ts';
+
+/** Resources not asked for anywhere within so many horizons are not planned for. */
+const ACTIVE_HORIZONS = 1.5;
+/** Each epoch this share of the resources that did not change is looked at again. */
+const ROTATION = 8;
+/** Nats over the base rate before the model is believed at all, and at which it is believed fully. */
+const SKILL_MIN = 40;
+const SKILL_FULL = 80;
+/** Least credit, thousandths, worth a place in the plan's input. */
+const CREDIT_MIN = 5;
+/** A PoP that has not been heard of for so many of its windows takes no mirrors. */
+const SILENT_WINDOWS = 6;
+
+/** A member of the cluster, from its certificate. */
+export interface Member {
+  readonly id: PopId;
+  readonly name: string;
+  readonly region: RegionId;
+}
+
+/** What the time-series workers expect of an established (resource, region), thousandths of a request. */
+export interface SeriesOutlook {
+  readonly key16: Key16;
+  readonly region: RegionId;
+  readonly next: number;
+  readonly mean: number;
+  readonly upper: number;
+}
+
+export interface ForesightOptions {
+  readonly self: PopId;
+  readonly charter: Charter;
+  readonly members: readonly Member[];
+  /** `memory.history`, bytes. */
+  readonly historyBytes?: number;
+}
+
+/** One replica of this PoP's share of the plan. */
+export interface Share {
+  readonly key16: Key16;
+  readonly size: number;
+  readonly value: number;
+  readonly tier: Placement['tier'];
+  /** `mirror`: to be pulled if it is not here. `keep`: clients asked for it; worth keeping, never pulled. */
+  readonly purpose: Placement['purpose'];
+  /** In words, for `explain`. */
+  readonly reason: string;
+}
+
+export interface EpochOutcome {
+  readonly plan: Plan;
+  /** By value, greatest first. */
+  readonly ownShare: readonly Share[];
+}
+
+/** What this PoP knows of a resource and what its last plan made of it. */
+export interface Explanation {
+  readonly known: boolean;
+  readonly size: number;
+  readonly requests: number;
+  readonly clients: number;
+  readonly regions: readonly {
+    readonly region: RegionId;
+    readonly requests: number;
+    readonly first: number;
+    readonly last: number;
+  }[];
+  readonly pops: readonly { readonly pop: PopId; readonly first: number; readonly last: number }[];
+  readonly demand: readonly PlanDemand[];
+  readonly placements: readonly Placement[];
+  readonly skips: readonly Skip[];
+  /** For each region that has not asked: the features, and by what factor each moves the rate from the base. */
+  readonly reasons: readonly {
+    readonly region: RegionId;
+    readonly base: number;
+    readonly expected: number;
+    readonly factors: readonly { readonly feature: string; readonly factor: number }[];
+  }[];
+}
+
+/** Learned state as plain data, for the database. The history has rows of its own. */
+export interface ForesightSnapshot {
+  readonly edition: 1;
+  readonly arrivals: unknown;
+  readonly companions: unknown;
+  readonly features: unknown;
+  readonly ledger: unknown;
+  readonly parameters: Parameters;
+  readonly outcome: Outcome;
+}
+
+/**
+ * One PoP's foresight: what it folds from the summaries of all, what it expects to be asked for where, and the
+ * plan that follows. Pure: demand time is an argument. Every PoP plans for all, and reads off its own share.
+ *
+ * Mirrors are credited only with what the arrivals model knows beyond the base rate of first requests, and only
+ * once it has shown on matured outcomes that it knows more; so on a load with nothing to learn nothing is mirrored.
+ */
+export class Foresight {
+  readonly self: PopId;
+  readonly history: History;
+  readonly companions = new Companions();
+  readonly #features: PairFeatures;
+  readonly #arrivals: Arrivals;
+  readonly #ledger = new MirrorLedger();
+  readonly #capacities = new Map<PopId, { capacities: Capacities; to: number; length: number }>();
+  readonly #entries = new Map<Key16, PlanResource>();
+  readonly #touched = new Set<Key16>();
+  readonly #chances = new Map<Key16, number>();
+  readonly #x = new Float64Array(FEATURE_COUNT);
+  #charter: Charter;
+  #members: readonly Member[];
+  #parameters: Parameters = DEFAULT_PARAMETERS;
+  #outcome: Outcome = NO_OUTCOME;
+  #news = { usedKiB: 0, unusedKiB: 0, expectedMilliKiB: 0 };
+  #plan: Plan = { placements: [], skips: [] };
+  #round = 0;
+  #now = 0;
+
+  constructor({ self, charter, members, historyBytes }: ForesightOptions) {
+    this.self = self;
+    this.#charter = charter;
+    this.#members = members;
+    this.history = new History(historyBytes);
+    this.#features = new PairFeatures(this.history, this.companions);
+    this.#arrivals = new Arrivals(FEATURE_COUNT, charter.horizonMs);
+  }
+
+  /** The members now certified; those who left drop out of the next plan. */
+  setMembers(members: readonly Member[]): void {
+    this.#members = members;
+  }
+
+  setCharter(charter: Charter): void {
+    this.#charter = charter;
+  }
+
+  get parameters(): Parameters {
+    return this.#parameters;
+  }
+
+  /** The model's measured lead over the base rate, and how far it is believed, thousandths. */
+  get skill(): Skill & { readonly trust: number } {
+    return { ...this.#arrivals.skill, trust: this.#trust() };
+  }
+
+  /** What mirroring came to at this PoP. */
+  get mirrors(): LedgerTotals {
+    return this.#ledger.totals;
+  }
+
+  /** What mirroring came to of late at all PoPs together. */
+  get outcome(): Outcome {
+    return this.#outcome;
+  }
+
+  /** Takes in a window, a peer's or its own. False if it is not newer than the last of its PoP. */
+  fold(summary: Summary): boolean {
+    const previous = this.history.newest(summary.pop);
+    if (previous !== undefined && summary.sequence <= previous.sequence) return false;
+    for (const row of summary.resources) {
+      const known = this.history.get(row.key16);
+      if (known === undefined) this.#features.known(row.group);
+      for (const { region, count } of row.regions) {
+        const first = known === undefined || !known.regions.some((one) => one.region === region);
+        this.#features.asked(row.group, region, count, first, summary.to);
+        if (first) this.#arrivals.arrived(row.key16 + region, summary.to);
+      }
+      this.#touched.add(row.key16);
+    }
+    if (!this.history.fold(summary)) return false;
+    for (const [leader, follower, count] of summary.companions) {
+      const a = summary.resources[leader];
+      const b = summary.resources[follower];
+      if (a !== undefined && b !== undefined) {
+        this.companions.fold({ leader: a.key16, follower: b.key16, count });
+      }
+    }
+    this.#capacities.set(summary.pop, {
+      capacities: summary.capacities,
+      to: summary.to,
+      length: summary.to - summary.from,
+    });
+    if (summary.pop !== this.self) {
+      this.#news.usedKiB += summary.worth.usedKiB;
+      this.#news.unusedKiB += summary.worth.unusedKiB;
+    }
+    return true;
+  }
+
+  /**
+   * Plans: learns from what has matured by `now` (demand ms), weighs every active resource, and places.
+   *
+   * @param outlooks forecasts of established series, where there are any
+   */
+  epoch(now: number, outlooks: Iterable<SeriesOutlook> = []): EpochOutcome {
+    this.#now = now;
+    this.#ledger.mature(now, this.#charter.horizonMs);
+    this.#adjust();
+    this.#arrivals.mature(now);
+    this.#features.refresh(now);
+    this.#weigh(now);
+    const state = {
+      pops: this.#pops(now),
+      resources: this.#withOutlooks(outlooks),
+      parameters: this.#parameters,
+    };
+    this.#plan = plan(state, this.#charter);
+    const ownShare: Share[] = [];
+    this.#chances.clear();
+    for (const placement of this.#plan.placements) {
+      if (placement.pop !== this.self) continue;
+      const { key16, size, value, tier, purpose, chance, expected, region } = placement;
+      if (purpose === 'mirror') this.#chances.set(key16, chance);
+      const reason =
+        purpose === 'mirror'
+          ? `chance ${(chance / 10).toFixed(1)} % of a first request from ${region} within the horizon`
+          : `${(expected / 1000).toFixed(1)} requests expected from ${region} within the horizon`;
+      ownShare.push({ key16, size, value, tier, purpose, reason });
+    }
+    return { plan: this.#plan, ownShare };
+  }
+
+  /** A client asked for it here; true if a mirror was used for the first time. */
+  requested(key16: Key16): boolean {
+    return this.#ledger.requested(key16);
+  }
+
+  /** A mirror, planned or speculative, is complete here. */
+  mirrored(key16: Key16, size: number, at: number): void {
+    this.#ledger.mirrored(key16, size, at, this.#chances.get(key16) ?? 0);
+  }
+
+  /** A mirror was evicted, or given up unused. */
+  released(key16: Key16): void {
+    this.#ledger.released(key16);
+  }
+
+  /** For this PoP's next summary: what mirroring came to since the last one. To be called once a window. */
+  takeWorth(): Worth {
+    const { worth, lot } = this.#ledger.take();
+    this.#news.usedKiB += lot.usedKiB;
+    this.#news.unusedKiB += lot.unusedKiB;
+    this.#news.expectedMilliKiB += lot.expectedMilliKiB;
+    return worth;
+  }
+
+  /** Why a resource is, or is not, where it is. */
+  explain(key16: Key16): Explanation {
+    const resource = this.history.get(key16);
+    const regions = this.#regions();
+    const trust = this.#trust();
+    const reasons: Explanation['reasons'][number][] = [];
+    if (resource !== undefined) {
+      for (const region of regions) {
+        if (resource.regions.some((one) => one.region === region)) continue;
+        this.#features.fill(this.#x, resource, region, regions.length, this.#now);
+        const { weights } = this.#arrivals;
+        reasons.push({
+          region,
+          base: this.#arrivals.baseOf(region),
+          expected: this.#arrivals.expect(this.#x, region),
+          factors: FEATURES.map((feature, i) => ({ feature, factor: Math.exp(weights[i]! * this.#x[i]!) })),
+        });
+      }
+    }
+    return {
+      known: resource !== undefined,
+      size: resource?.size ?? 0,
+      requests: resource?.total ?? 0,
+      clients: resource === undefined ? 0 : this.history.clients(resource),
+      regions: (resource?.regions ?? []).map(({ region, total, first, last }) => ({
+        region,
+        requests: total,
+        first,
+        last,
+      })),
+      pops: (resource?.pops ?? []).map(({ pop, first, last }) => ({ pop, first, last })),
+      demand: resource === undefined ? [] : this.#weighOne(resource, regions, trust, this.#now),
+      placements: this.#plan.placements.filter((one) => one.key16 === key16),
+      skips: this.#plan.skips.filter((one) => one.key16 === key16),
+      reasons,
+    };
+  }
+
+  snapshot(): ForesightSnapshot {
+    return {
+      edition: 1,
+      arrivals: this.#arrivals.snapshot(),
+      companions: this.companions.snapshot(),
+      features: this.#features.snapshot(),
+      ledger: this.#ledger.snapshot(),
+      parameters: this.#parameters,
+      outcome: this.#outcome,
+    };
+  }
+
+  /** Takes back a snapshot; what does not fit (another edition, other features) is left out. */
+  restore(saved: Partial<ForesightSnapshot>): void {
+    if (saved.edition !== 1) return;
+    this.#arrivals.restore(saved.arrivals);
+    if (Array.isArray(saved.companions)) this.companions.restore(saved.companions);
+    this.#features.restore(saved.features);
+    this.#ledger.restore(saved.ledger);
+    if (saved.parameters !== undefined) this.#parameters = { ...DEFAULT_PARAMETERS, ...saved.parameters };
+    if (saved.outcome !== undefined) this.#outcome = saved.outcome;
+  }
+
+  #adjust(): void {
+    const lot = this.#news;
+    this.#news = { usedKiB: 0, unusedKiB: 0, expectedMilliKiB: 0 };
+    this.#outcome = remember(this.#outcome, lot);
+    this.#parameters = adjust(this.#parameters, this.#outcome, lot);
+  }
+
+  #trust(): number {
+    const { gain } = this.#arrivals.skill;
+    return Math.floor(Math.max(0, Math.min(1000, (1000 * (gain - SKILL_MIN)) / (SKILL_FULL - SKILL_MIN))));
+  }
+
+  /** Regions that have a PoP near them are those worth planning for: the members' own. */
+  #regions(): RegionId[] {
+    return [...new Set(this.#members.map((member) => member.region))].sort((a, b) => (a < b ? -1 : 1));
+  }
+
+  #pops(now: number): PlanPop[] {
+    return this.#members.flatMap(({ id, name, region }): PlanPop[] => {
+      const said = this.#capacities.get(id);
+      if (said === undefined) return [];
+      const silent = now - said.to > SILENT_WINDOWS * said.length;
+      const capacities = silent ? { ...said.capacities, state: 'sick' as const } : said.capacities;
+      return [{ id, name, region, capacities }];
+    });
+  }
+
+  /** Weighs what changed, and in rotation some of the rest; opens samples to learn from. */
+  #weigh(now: number): void {
+    const regions = this.#regions();
+    const trust = this.#trust();
+    const oldest = now - ACTIVE_HORIZONS * this.#charter.horizonMs;
+    this.#round += 1;
+    let at = 0;
+    for (const resource of this.history.resources()) {
+      at += 1;
+      const changed = this.#touched.has(resource.key16);
+      if (!changed && (at + this.#round) % ROTATION !== 0) continue;
+      if (resource.last < oldest) {
+        this.#entries.delete(resource.key16);
+        continue;
+      }
+      const demand = this.#weighOne(resource, regions, trust, now, changed);
+      if (demand.length === 0) this.#entries.delete(resource.key16);
+      else {
+        const { key16, site, size } = resource;
+        this.#entries.set(key16, { key16, site, size, demand });
+      }
+    }
+    this.#touched.clear();
+    for (const key16 of this.#entries.keys()) {
+      if (this.history.get(key16) === undefined) this.#entries.delete(key16);
+    }
+  }
+
+  #weighOne(
+    resource: ResourceDemand,
+    regions: readonly RegionId[],
+    trust: number,
+    now: number,
+    watch?: boolean,
+  ): PlanDemand[] {
+    const demand: PlanDemand[] = [];
+    for (const region of regions) {
+      if (resource.regions.some((one) => one.region === region)) continue;
+      this.#features.fill(this.#x, resource, region, regions.length, now);
+      const expected = this.#arrivals.expect(this.#x, region);
+      if (watch !== undefined) {
+        const pair = resource.key16 + region;
+        if (watch || this.#arrivals.watched(pair) === 0) this.#arrivals.watch(pair, region, this.#x, now);
+      }
+      const beyond = Math.max(0, expected - this.#arrivals.baseOf(region));
+      const credit = Math.floor((1 - Math.exp(-beyond)) * trust);
+      if (credit < CREDIT_MIN) continue;
+      demand.push({
+        region,
+        expected: Math.min(0x7fffffff, Math.floor(1000 * expected)),
+        chance: Math.floor(1000 * (1 - Math.exp(-expected))),
+        credit,
+        held: false,
+      });
+    }
+    return demand;
+  }
+
+  #withOutlooks(outlooks: Iterable<SeriesOutlook>): PlanResource[] {
+    const resources = new Map(this.#entries);
+    for (const { key16, region, mean } of outlooks) {
+      const resource = this.history.get(key16);
+      if (resource === undefined || mean <= 0) continue;
+      const known = resources.get(key16);
+      const chance = Math.floor(1000 * (1 - Math.exp(-mean / 1000)));
+      const demand: PlanDemand = { region, expected: mean, chance, credit: chance, held: true };
+      const { site, size } = resource;
+      resources.set(key16, { key16, site, size, demand: [...(known?.demand ?? []), demand] });
+    }
+    return [...resources.values()];
+  }
+}
