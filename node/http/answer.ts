@@ -1,0 +1,170 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Fields } from './caching/fields.ts';
+import { type ByteRange, contentRange, parseRanges, partHead, partsEnd } from './caching/ranges.ts';
+import { evaluate, rangeHolds } from './caching/validators.ts';
+import type { EdgeRequest } from './request.ts';
+
+/** Where the bytes of a body come from. `whole` is there if they are all in memory now. */
+export interface BodySource {
+  /** Length of the whole; `undefined` while it is not known. */
+  readonly size: number | undefined;
+  readonly whole: Uint8Array | undefined;
+  read(start?: number, end?: number): AsyncIterable<Uint8Array>;
+}
+
+/** What was sent. */
+export interface Sent {
+  readonly status: number;
+  readonly bytes: number;
+}
+
+/** A response before conditions and ranges are applied: fields as `[name, value, …]` without Content-Length. */
+export interface Draft {
+  readonly status: number;
+  readonly stored: Fields;
+  readonly head: string[];
+  /** Fields for a 304. */
+  readonly shortHead: string[];
+  readonly body: BodySource;
+}
+
+const BOUNDARY = 'presage-4f1c9b7e2a6d8035';
+/** Statuses without a body. */
+export const bodiless = (status: number): boolean => status === 204 || status === 304 || status < 200;
+
+/**
+ * Sends a draft under the request's conditions, range and method. Resolves when all is handed to the connection. A
+ * source that fails before its first byte makes this throw with nothing sent; later the connection is cut, so that
+ * no client takes part of a body for the whole.
+ */
+export async function send(
+  request: EdgeRequest,
+  response: ServerResponse,
+  draft: Draft,
+  now: number,
+): Promise<Sent> {
+  const verdict = request.conditional
+    ? evaluate(request.conditions, draft.status, draft.stored, now)
+    : 'proceed';
+  if (verdict === 'not-modified') {
+    response.writeHead(304, draft.shortHead).end();
+    return { status: 304, bytes: 0 };
+  }
+  if (verdict === 'failed') {
+    response.writeHead(412, [...draft.shortHead, 'content-length', '0']).end();
+    return { status: 412, bytes: 0 };
+  }
+  const { size } = draft.body;
+  const ranges =
+    request.range !== undefined &&
+    size !== undefined &&
+    draft.status === 200 &&
+    request.method === 'GET' &&
+    rangeHolds(request.conditions.ifRange, draft.stored, now)
+      ? parseRanges(request.range, size)
+      : undefined;
+  if (ranges && size !== undefined) {
+    if (ranges.length === 0) {
+      response.writeHead(416, [
+        ...draft.shortHead,
+        'content-range',
+        `bytes */${size}`,
+        'content-length',
+        '0',
+      ]);
+      response.end();
+      return { status: 416, bytes: 0 };
+    }
+    if (ranges.length === 1) return sendRange(response, draft, ranges[0]!, size);
+    return sendParts(response, draft, ranges, size);
+  }
+  const head =
+    size === undefined || bodiless(draft.status)
+      ? draft.head
+      : [...draft.head, 'content-length', String(size)];
+  if (request.method === 'HEAD' || bodiless(draft.status)) {
+    response.writeHead(draft.status, head).end();
+    return { status: draft.status, bytes: 0 };
+  }
+  return sendBody(response, draft.status, head, draft.body, 0, size);
+}
+
+function sendRange(response: ServerResponse, draft: Draft, range: ByteRange, size: number): Promise<Sent> {
+  const head = [...draft.head, 'content-range', contentRange(range, size)];
+  head.push('content-length', String(range.end - range.start));
+  return sendBody(response, 206, head, draft.body, range.start, range.end);
+}
+
+async function sendParts(
+  response: ServerResponse,
+  draft: Draft,
+  ranges: readonly ByteRange[],
+  size: number,
+): Promise<Sent> {
+  const head: string[] = [];
+  let contentType: string | undefined;
+  for (let at = 0; at < draft.head.length; at += 2) {
+    if (draft.head[at] === 'content-type') contentType = draft.head[at + 1];
+    else head.push(draft.head[at]!, draft.head[at + 1]!);
+  }
+  const heads = ranges.map((range) => partHead(BOUNDARY, range, size, contentType));
+  const end = partsEnd(BOUNDARY);
+  let length = end.length;
+  for (const [at, range] of ranges.entries()) length += heads[at]!.length + range.end - range.start;
+  head.push('content-type', `multipart/byteranges; boundary=${BOUNDARY}`, 'content-length', String(length));
+  async function* parts(): AsyncGenerator<Uint8Array> {
+    for (const [at, range] of ranges.entries()) {
+      yield Buffer.from(heads[at]!, 'latin1');
+      yield* draft.body.read(range.start, range.end);
+    }
+    yield Buffer.from(end, 'latin1');
+  }
+  return sendBody(response, 206, head, { size: length, whole: undefined, read: parts }, 0, length);
+}
+
+async function sendBody(
+  response: ServerResponse,
+  status: number,
+  head: string[],
+  source: BodySource,
+  start: number,
+  end: number | undefined,
+): Promise<Sent> {
+  if (source.whole) {
+    const part =
+      start === 0 && end === source.whole.length ? source.whole : source.whole.subarray(start, end);
+    response.writeHead(status, head).end(part);
+    return { status, bytes: part.length };
+  }
+  const pieces = source.read(start, end)[Symbol.asyncIterator]();
+  let bytes = 0;
+  try {
+    let next = await pieces.next();
+    response.writeHead(status, head);
+    while (!next.done) {
+      if (response.destroyed) break;
+      bytes += next.value.length;
+      if (!response.write(next.value)) await drained(response);
+      next = await pieces.next();
+    }
+    if (next.done) response.end();
+  } catch (error) {
+    if (!response.headersSent) throw error;
+    response.destroy();
+  } finally {
+    await pieces.return?.();
+  }
+  return { status, bytes };
+}
+
+/** Waits until the client has taken what was written, or is gone. */
+export async function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed || !response.writableNeedDrain) return;
+  const gone = new AbortController();
+  await Promise.race([
+    once(response, 'drain', { signal: gone.signal }),
+    once(response, 'close', { signal: gone.signal }),
+  ]).catch(() => undefined);
+  gone.abort();
+}

@@ -1,0 +1,44 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { isIP, type Socket } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import type { RegionId } from '../../protocol/ids.ts';
+
+/** What the edge remembers of a connection's client: its region and a hash of its prefix, never its address. */
+export interface Client {
+  readonly region: RegionId;
+  readonly prefixHash: string;
+}
+
+/** Places clients once per connection. */
+export class Clients {
+  readonly #key = randomBytes(32);
+  readonly #known = new WeakMap<Socket, Client>();
+  readonly #regionOf: (address: string) => RegionId;
+
+  constructor(regionOf: (address: string) => RegionId) {
+    this.#regionOf = regionOf;
+  }
+
+  of(socket: Socket): Client {
+    const known = this.#known.get(socket);
+    if (known) return known;
+    const address = socket.remoteAddress ?? '';
+    const client = { region: this.#regionOf(address), prefixHash: this.#hash(prefixOf(address)) };
+    this.#known.set(socket, client);
+    return client;
+  }
+
+  #hash(prefix: string): string {
+    return createHmac('sha256', this.#key).update(prefix).digest('hex').slice(0, 16);
+  }
+}
+
+/** An address cut to its /24 (IPv4, also when mapped into IPv6) or /48. */
+export function prefixOf(address: string): string {
+  const zone = address.indexOf('%');
+  const bare = zone < 0 ? address : address.slice(0, zone);
+  if (isIP(bare) === 0) return '';
+  const parsed = ipaddr.process(bare);
+  const bytes = parsed.toByteArray();
+  return bytes.slice(0, bytes.length === 4 ? 3 : 6).join('.');
+}

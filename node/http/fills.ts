@@ -1,0 +1,356 @@
+import { LRUCache } from 'lru-cache';
+import { coded, PresageError } from '../../protocol/errors.ts';
+import type { Key16 } from '../../protocol/ids.ts';
+import type { BlobWriter } from '../../protocol/ports.ts';
+import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
+import { formatDate, parseDate } from './caching/date.ts';
+import type { Directives } from './caching/directives.ts';
+import { type Fields, firstOf } from './caching/fields.ts';
+import { initialAge } from './caching/freshness.ts';
+import { policyOf } from './caching/policy.ts';
+import { type NotStored, storability } from './caching/storability.ts';
+import { renewed, revalidationFields } from './caching/validators.ts';
+import { type RequestLines, variantOf, varyNames } from './caching/vary.ts';
+import type { EdgeContext, Resolved } from './context.ts';
+import { GrowingBody } from './growing.ts';
+import type { OriginRequest, OriginResponse } from './origin.ts';
+import type { StoredResponse } from './stored.ts';
+import { tagsOf } from './tags.ts';
+
+/** Resources whose Vary, or whose unfitness for the store, is remembered. */
+const REMEMBERED = 16_384;
+/** How long requests for a resource that could not be stored do not wait for each other, real ms. */
+const UNSHARED_MS = 60_000;
+/** Failures of an origin after which a stale response may stand in (RFC 5861 §4). */
+const FAILURES = new Set([500, 502, 503, 504]);
+
+/** What is to be brought into the store. */
+export interface FillRequest {
+  readonly resolved: Resolved;
+  readonly lines: RequestLines;
+  /** Fields for the origin, without conditions and ranges. */
+  readonly headers: Fields;
+  readonly authorised: boolean;
+  readonly directives: Directives;
+  /** The stored response that is to be validated. */
+  readonly stored: StoredResponse | undefined;
+  /** Whether a stored response stands in if the origin fails, so that its failure need not be passed on. */
+  readonly standIn: boolean;
+  readonly source: ReplicaSource;
+  readonly askPeers: boolean;
+  /** Not to be shared with other requests. */
+  readonly solo: boolean;
+  readonly ticket?: FetchTicket;
+  readonly interim?: NonNullable<OriginRequest['interim']>;
+}
+
+/** What came of it. */
+export type Outcome =
+  /** It is in the store: a peer had it, or the origin said that the stored response still holds. */
+  | { readonly kind: 'stored'; readonly replica: Replica; readonly how: 'peer' | 'revalidated' }
+  /** It is on its way into the store and can be read at once. */
+  | Growing
+  /** It cannot be stored; whoever began the fill may pass it on, the others ask for themselves. */
+  | {
+      readonly kind: 'unshared';
+      readonly response: OriginResponse;
+      readonly why: NotStored | 'size' | 'framing';
+    }
+  | { readonly kind: 'failed'; readonly error: PresageError };
+
+export interface Growing {
+  readonly kind: 'growing';
+  readonly status: number;
+  /** As the origin sent them, for the client that began the fill. */
+  readonly received: Fields;
+  /** As they are stored, for all others. */
+  readonly headers: Fields;
+  readonly names: readonly string[];
+  readonly variant: string;
+  readonly body: GrowingBody;
+  readonly length: number | undefined;
+}
+
+/** One request to a peer or the origin, and those who wait for it. */
+export class Fill {
+  readonly key16: Key16;
+  readonly outcome: Promise<Outcome>;
+  /** The replica, once it is stored. */
+  readonly done: Promise<Replica | undefined>;
+  /** A change of the resource overtook the request: its answer is not to be stored. */
+  tainted = false;
+
+  constructor(
+    key16: Key16,
+    run: (fill: Fill) => { outcome: Promise<Outcome>; done: Promise<Replica | undefined> },
+  ) {
+    this.key16 = key16;
+    const { outcome, done } = run(this);
+    this.outcome = outcome;
+    this.done = done;
+  }
+}
+
+/** All fills under way, one for each resource and variant. */
+export class Fills {
+  readonly #context: EdgeContext;
+  readonly #running = new Map<string, Fill>();
+  readonly #unshared = new LRUCache<Key16, true>({ max: REMEMBERED, ttl: UNSHARED_MS });
+  readonly #names = new LRUCache<Key16, readonly string[]>({ max: REMEMBERED });
+
+  constructor(context: EdgeContext) {
+    this.#context = context;
+  }
+
+  /** Whether the last answer for this resource could not be stored. */
+  unshared(key16: Key16): boolean {
+    return this.#unshared.has(key16);
+  }
+
+  /** Joins the fill that is under way, or begins one. */
+  join(request: FillRequest): { readonly fill: Fill; readonly leader: boolean } {
+    const { key16 } = request.resolved;
+    if (request.solo) return { fill: this.#begin(request), leader: true };
+    const name = `${key16}\n${variantOf(this.#names.get(key16) ?? [], request.lines)}`;
+    const running = this.#running.get(name);
+    if (running) return { fill: running, leader: false };
+    const fill = this.#begin(request);
+    this.#running.set(name, fill);
+    const ended = () => {
+      if (this.#running.get(name) === fill) this.#running.delete(name);
+    };
+    fill.done.then(ended, ended);
+    return { fill, leader: true };
+  }
+
+  /** Answers that are under way for a resource are older than a change of it: they serve who waits, and end there. */
+  taint(key16: Key16): void {
+    for (const [name, fill] of this.#running) {
+      if (fill.key16 !== key16) continue;
+      fill.tainted = true;
+      this.#running.delete(name);
+    }
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  #begin(request: FillRequest): Fill {
+    return new Fill(request.resolved.key16, (fill) => {
+      let settle: (replica: Promise<Replica | undefined> | undefined) => void = () => undefined;
+      const done = new Promise<Replica | undefined>((resolve) => {
+        settle = resolve;
+      });
+      const outcome = Promise.resolve()
+        .then(() => this.#run(fill, request, settle))
+        .catch((error): Outcome => ({ kind: 'failed', error: coded(error) }))
+        .finally(() => settle(undefined));
+      return { outcome, done };
+    });
+  }
+
+  async #run(
+    fill: Fill,
+    request: FillRequest,
+    settle: (stored: Promise<Replica | undefined>) => void,
+  ): Promise<Outcome> {
+    const { deps } = this.#context;
+    if (request.askPeers) {
+      const replica = await this.#askPeers(request);
+      if (replica) {
+        settle(Promise.resolve(replica));
+        return { kind: 'stored', replica, how: 'peer' };
+      }
+    }
+    const { resolved, stored } = request;
+    const ticket = request.ticket ?? deps.index.begin(resolved.key, resolved.key16, resolved.site.id);
+    const requestedAt = deps.demand.now();
+    const response = await deps.origin.fetch({
+      site: resolved.site,
+      method: 'GET',
+      path: resolved.path,
+      host: resolved.host,
+      headers: stored ? [...request.headers, ...revalidationFields(stored.headers)] : request.headers,
+      ...(request.interim && { interim: request.interim }),
+    });
+    const times = { requestedAt, receivedAt: deps.demand.now() };
+    if (response.status === 304 && stored) {
+      response.body.destroy();
+      const headers = renewed(stored.headers, storedFields(response, []));
+      const replica = fill.tainted
+        ? undefined
+        : await deps.index.refresh(ticket, stored.replica, headers, times.requestedAt, times.receivedAt);
+      if (replica) {
+        settle(Promise.resolve(replica));
+        return { kind: 'stored', replica, how: 'revalidated' };
+      }
+      // A purge has overtaken the validation; the whole is fetched under a new ticket.
+      const { ticket: _overtaken, ...rest } = request;
+      return this.#run(fill, { ...rest, stored: undefined, askPeers: false }, settle);
+    }
+    return this.#judge(fill, request, response, ticket, times, settle);
+  }
+
+  #judge(
+    fill: Fill,
+    request: FillRequest,
+    response: OriginResponse,
+    ticket: FetchTicket,
+    times: { requestedAt: number; receivedAt: number },
+    settle: (stored: Promise<Replica | undefined>) => void,
+  ): Outcome {
+    const { deps, options } = this.#context;
+    const { key16 } = request.resolved;
+    if (request.standIn && FAILURES.has(response.status)) {
+      response.body.destroy();
+      const reason = `The origin answered ${response.status}`;
+      return {
+        kind: 'failed',
+        error: new PresageError('ORIGIN_UNREACHABLE', reason, { status: response.status }),
+      };
+    }
+    const verdict = storability(
+      {
+        method: 'GET',
+        authorised: request.authorised,
+        requestDirectives: request.directives,
+        status: response.status,
+        headers: response.headers,
+        policy: policyOf(response.headers),
+      },
+      options.heuristic,
+      response.receivedAt,
+    );
+    const why = !verdict.store
+      ? verdict.why
+      : !response.framed
+        ? ('framing' as const)
+        : (response.length ?? 0) > options.maxObjectBytes
+          ? ('size' as const)
+          : undefined;
+    if (why !== undefined || !verdict.store) {
+      if (response.status < 500) this.#unshared.set(key16, true);
+      return { kind: 'unshared', response, why: why ?? 'status' };
+    }
+    this.#unshared.delete(key16);
+    const headers = storedFields(response, verdict.omit);
+    const names = varyNames(headers);
+    if (names === '*') return { kind: 'unshared', response, why: 'vary' };
+    if (names.length > 0 || this.#names.has(key16)) this.#names.set(key16, names);
+    const growing: Growing = {
+      kind: 'growing',
+      status: response.status,
+      received: response.headers,
+      headers,
+      names,
+      variant: variantOf(names, request.lines),
+      body: new GrowingBody(deps.blobs),
+      length: response.length,
+    };
+    const stored = this.#pump(fill, request, response, growing, ticket, times);
+    stored.catch(() => undefined);
+    settle(stored.catch(() => undefined));
+    return growing;
+  }
+
+  /** Reads the origin to the end, for the clients and for the store at once. */
+  async #pump(
+    fill: Fill,
+    request: FillRequest,
+    response: OriginResponse,
+    growing: Growing,
+    ticket: FetchTicket,
+    times: { requestedAt: number; receivedAt: number },
+  ): Promise<Replica | undefined> {
+    const { deps } = this.#context;
+    const { body } = growing;
+    let writer: BlobWriter | undefined;
+    const giveUp = async (error: unknown): Promise<void> => {
+      this.#notStored(request, error);
+      await writer?.abort().catch(() => undefined);
+      writer = undefined;
+      body.stored(undefined);
+    };
+    try {
+      writer = await deps.blobs.create();
+    } catch (error) {
+      await giveUp(error);
+    }
+    try {
+      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        body.push(chunk);
+        if (writer) await writer.write(chunk).catch(giveUp);
+        if (!writer && !(await body.room())) throw new PresageError('CANCELLED', 'Nobody reads any more');
+      }
+    } catch (error) {
+      await writer?.abort().catch(() => undefined);
+      body.fail(coded(error, 'ORIGIN_UNREACHABLE'));
+      return undefined;
+    }
+    body.end();
+    if (!writer) return undefined;
+    try {
+      const { hash, size } = await writer.finish();
+      body.stored(hash);
+      if (fill.tainted) return undefined;
+      return await deps.index.store(ticket, {
+        variant: growing.variant,
+        status: growing.status,
+        headers: growing.headers,
+        content: hash,
+        size,
+        requestedAt: times.requestedAt,
+        receivedAt: times.receivedAt,
+        tags: tagsOf(growing.headers),
+        source: request.source,
+      });
+    } catch (error) {
+      await giveUp(error);
+      return undefined;
+    }
+  }
+
+  async #askPeers(request: FillRequest): Promise<Replica | undefined> {
+    const { deps, options } = this.#context;
+    const { key, key16, site } = request.resolved;
+    const deadline = AbortSignal.timeout(options.peerTimeoutMs);
+    try {
+      return await deps.fill.fill(
+        { key, key16, site, held: deps.index.get(key16), request: request.lines },
+        deadline,
+      );
+    } catch (error) {
+      deps.metrics.count('presage_edge_peer_failures_total', { code: coded(error).code });
+      return undefined;
+    }
+  }
+
+  #notStored(request: FillRequest, error: unknown): void {
+    const failure = coded(error, 'STORE_IO');
+    this.#context.deps.metrics.count('presage_edge_not_stored_total', { code: failure.code });
+    this.#context.deps.log.warn('A response could not be stored', {
+      key16: request.resolved.key16,
+      code: failure.code,
+      reason: failure.message,
+    });
+  }
+}
+
+/**
+ * Fields as they are stored: those that name no connection, a Date if the origin sent no readable one, and as Age the
+ * age that the response really had, so that from here on only the demand clock counts.
+ */
+function storedFields(response: OriginResponse, omit: readonly string[]): [name: string, value: string][] {
+  const fields: [string, string][] = [];
+  const date = parseDate(firstOf(response.headers, 'date') ?? '', response.receivedAt);
+  for (const [name, value] of response.headers) {
+    if (name === 'age' || name === 'content-length' || omit.includes(name)) continue;
+    if (name === 'date' && date === undefined) continue;
+    fields.push([name, value]);
+  }
+  if (date === undefined) fields.push(['date', formatDate(response.receivedAt)]);
+  const age = initialAge(response.headers, response.requestedAt, response.receivedAt);
+  if (age > 0) fields.push(['age', String(age)]);
+  return fields;
+}

@@ -1,0 +1,65 @@
+import { LRUCache } from 'lru-cache';
+import { PresageError } from '../../protocol/errors.ts';
+import { key16Of } from '../../protocol/ids.ts';
+import type { Standing } from '../../protocol/replica.ts';
+import { type RequestLines, variantOf } from './caching/vary.ts';
+import type { EdgeContext, Resolved } from './context.ts';
+import { canonicalHost, canonicalTarget, hostName } from './key.ts';
+import type { StoredResponse } from './stored.ts';
+
+/** Request targets whose key is remembered. */
+const ALIASES_MAX = 16_384;
+/** Longer targets are worked out each time, so that the memory of the aliases stays small. */
+const ALIAS_LENGTH_MAX = 512;
+
+/** A stored response that fits a request. */
+export interface Selected {
+  readonly stored: StoredResponse;
+  readonly standing: Standing;
+}
+
+/** From a request to its site, key and stored response. */
+export class Lookup {
+  readonly #context: EdgeContext;
+  readonly #aliases = new LRUCache<string, Resolved>({ max: ALIASES_MAX });
+
+  constructor(context: EdgeContext) {
+    this.#context = context;
+  }
+
+  /** Throws `HTTP_MALFORMED`, `HTTP_TOO_LARGE` or `HTTP_UNKNOWN_SITE`. */
+  resolve(authority: string, target: string): Resolved {
+    const alias = `${authority}\n${target}`;
+    const known = this.#aliases.get(alias);
+    // A new edition of the charter brings new site objects; what was resolved under an old one is worked out anew.
+    if (known && this.#context.deps.site(hostName(known.host)) === known.site) return known;
+    const host = canonicalHost(authority, 80);
+    const site = this.#context.deps.site(hostName(host));
+    if (!site) throw new PresageError('HTTP_UNKNOWN_SITE', `No site is configured for ${host}`);
+    const { path, key, hasQuery, signed } = canonicalTarget(host, target, site.normalise);
+    const resolved = { site, host, key, key16: key16Of(key, site.secret), path, hasQuery, signed };
+    if (alias.length <= ALIAS_LENGTH_MAX) this.#aliases.set(alias, resolved);
+    return resolved;
+  }
+
+  /** The newest stored response that the request selects (RFC 9111 §4.1), unless it may never be served again. */
+  select(resolved: Resolved, lines: RequestLines): Selected | undefined {
+    const { index } = this.#context.deps;
+    let best: Selected | undefined;
+    for (const replica of index.get(resolved.key16)) {
+      if (best && best.stored.replica.receivedAt >= replica.receivedAt) continue;
+      const stored = this.#context.stored(replica);
+      if (stored.names === '*') continue;
+      if (stored.names.length > 0 && variantOf(stored.names, lines) !== replica.variant) continue;
+      const standing = index.standing(replica);
+      if (standing === 'gone') continue;
+      best = { stored, standing };
+    }
+    return best;
+  }
+
+  /** Whether anything at all is stored for the key: tells a missing variant from a missing resource. */
+  known(resolved: Resolved): boolean {
+    return this.#context.deps.index.get(resolved.key16).length > 0;
+  }
+}

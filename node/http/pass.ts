@@ -1,0 +1,156 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { coded } from '../../protocol/errors.ts';
+import { bodiless, drained, type Sent } from './answer.ts';
+import { endToEnd, type Fields } from './caching/fields.ts';
+import type { EdgeContext, Resolved } from './context.ts';
+import type { OriginResponse } from './origin.ts';
+import type { EdgeRequest } from './request.ts';
+
+/**
+ * Fields that some origins let a client steer the answer with although no cache keys on them: passing them on from
+ * clients would let one client choose what all others get.
+ */
+const STEERING = new Set([
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-scheme',
+  'x-forwarded-port',
+  'x-forwarded-server',
+  'x-forwarded-prefix',
+  'x-host',
+  'x-http-host-override',
+  'x-original-url',
+  'x-original-host',
+  'x-rewrite-url',
+  'x-http-method-override',
+  'x-method-override',
+  'forwarded',
+]);
+const CONDITIONAL = new Set([
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+]);
+
+/**
+ * Fields of a request as the origin gets them. With `whole` conditions and ranges are left out, so that the answer is
+ * the whole resource and can be stored.
+ */
+export function forwarded(
+  context: EdgeContext,
+  request: EdgeRequest,
+  resolved: Resolved,
+  whole: boolean,
+): Fields {
+  const fields: [string, string][] = [];
+  for (const field of endToEnd(request.raw)) {
+    const name = field[0];
+    if (
+      name === 'host' ||
+      name === 'via' ||
+      name === 'expect' ||
+      name === 'content-length' ||
+      STEERING.has(name)
+    )
+      continue;
+    if (whole && (name === 'range' || CONDITIONAL.has(name))) continue;
+    fields.push(field);
+  }
+  fields.push(['via', request.via === undefined ? context.via : `${request.via}, ${context.via}`]);
+  fields.push(['x-forwarded-host', resolved.host], ['x-forwarded-proto', 'http']);
+  return fields;
+}
+
+/** Fields of an answer that goes straight through, as `[name, value, …]`. */
+export function passedHead(context: EdgeContext, headers: Fields, cacheStatus: string): string[] {
+  const head: string[] = [];
+  let via = context.via;
+  let status = cacheStatus;
+  for (const [name, value] of headers) {
+    if (name === 'via') via = `${value}, ${context.via}`;
+    else if (name === 'cache-status') status = `${value}, ${cacheStatus}`;
+    else head.push(name, value);
+  }
+  head.push('via', via, 'cache-status', status);
+  return head;
+}
+
+/** Passes an answer of the origin on as it comes, holding the origin back when the client is slow. */
+export async function pass(
+  context: EdgeContext,
+  request: EdgeRequest,
+  response: ServerResponse,
+  answer: OriginResponse,
+  cacheStatus: string,
+): Promise<Sent> {
+  const gone = () => answer.body.destroy();
+  if (response.destroyed) {
+    gone();
+    return { status: answer.status, bytes: 0 };
+  }
+  response.once('close', gone);
+  response.writeHead(answer.status, passedHead(context, answer.headers, cacheStatus));
+  let bytes = 0;
+  try {
+    if (request.method === 'HEAD' || bodiless(answer.status)) {
+      for await (const _nothing of answer.body) break;
+    } else {
+      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (!response.write(chunk)) await drained(response);
+        if (response.destroyed) break;
+      }
+    }
+    response.end();
+  } catch (error) {
+    if (!response.destroyed)
+      context.deps.metrics.count('presage_edge_cut_total', { code: coded(error, 'ORIGIN_UNREACHABLE').code });
+    response.destroy();
+  } finally {
+    response.off('close', gone);
+  }
+  return { status: answer.status, bytes };
+}
+
+/**
+ * Sends a request to the origin as it is, its body included, and passes the answer on. `before` hears the head of the
+ * answer before the client does.
+ */
+export async function forward(
+  context: EdgeContext,
+  message: IncomingMessage,
+  request: EdgeRequest,
+  response: ServerResponse,
+  resolved: Resolved,
+  cacheStatus: string,
+  before: (answer: OriginResponse) => Promise<void> | undefined = () => undefined,
+): Promise<Sent & { readonly answer: OriginResponse }> {
+  const gone = new AbortController();
+  const leave = () => {
+    if (!response.writableFinished) gone.abort();
+  };
+  response.once('close', leave);
+  try {
+    const { site, host, path } = resolved;
+    const length = request.lines('content-length')[0];
+    const hasBody = length !== undefined ? length !== '0' : request.lines('transfer-encoding').length > 0;
+    const headers = [...forwarded(context, request, resolved, false)];
+    if (length !== undefined && hasBody) headers.push(['content-length', length]);
+    const answer = await context.deps.origin.fetch({
+      site,
+      method: request.method,
+      path,
+      host,
+      headers,
+      signal: gone.signal,
+      ...(hasBody && { body: message }),
+    });
+    await before(answer);
+    const sent = await pass(context, request, response, answer, cacheStatus);
+    return { ...sent, answer };
+  } finally {
+    response.off('close', leave);
+  }
+}

@@ -1,0 +1,317 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { coded, codeOf, PresageError } from '../../protocol/errors.ts';
+import { type BodySource, type Draft, type Sent, send } from './answer.ts';
+import { INVALID } from './caching/directives.ts';
+import { variantOf } from './caching/vary.ts';
+import type { EdgeContext, Resolved } from './context.ts';
+import type { FillRequest, Fills, Growing } from './fills.ts';
+import type { Lookup, Selected } from './lookup.ts';
+import type { HitKind } from './observation.ts';
+import { forward, forwarded, pass, passedHead } from './pass.ts';
+import { refuse } from './refusal.ts';
+import type { EdgeRequest } from './request.ts';
+import type { StoredResponse } from './stored.ts';
+
+/** Times that a request looks again after a shared answer turned out not to be for it. */
+const ATTEMPTS_MAX = 3;
+
+/** How a request was answered, for the observation. */
+export interface Answered extends Sent {
+  readonly hit: HitKind;
+  readonly size: number;
+  readonly used: StoredResponse | undefined;
+  readonly setsCookie: boolean;
+}
+
+/** What a stored response may do for a request now. */
+export type Use = 'fresh' | 'while-revalidating' | 'revalidate';
+
+/** RFC 9111 §4: whether a selected response answers the request as it is. */
+export function useOf(selected: Selected, request: EdgeRequest, now: number, heedClient: boolean): Use {
+  const { stored, standing } = selected;
+  if (standing === 'stale') return 'revalidate';
+  const { directives } = request;
+  if (heedClient && !directives.empty) {
+    if (directives.unqualified('no-cache')) return 'revalidate';
+    const maxAge = directives.seconds('max-age');
+    const age = stored.ageMs(now);
+    if (maxAge === INVALID || (maxAge !== undefined && age > maxAge * 1000)) return 'revalidate';
+    const minFresh = directives.seconds('min-fresh');
+    if (typeof minFresh === 'number' && -stored.stalenessMs(now) < minFresh * 1000) return 'revalidate';
+    if (directives.has('max-stale') && !stored.fresh(now) && !stored.limits.forbidden) {
+      const limit = directives.seconds('max-stale');
+      const staleness = stored.stalenessMs(now);
+      if (directives.unqualified('max-stale') || (typeof limit === 'number' && staleness <= limit * 1000))
+        return 'fresh';
+    }
+  }
+  if (stored.fresh(now)) return 'fresh';
+  return stored.stalenessMs(now) <= stored.limits.whileRevalidate * 1000
+    ? 'while-revalidating'
+    : 'revalidate';
+}
+
+/** Answers GET and HEAD: from the store where it may, else from peers or the origin. */
+export class Server {
+  readonly #context: EdgeContext;
+  readonly #lookup: Lookup;
+  readonly #fills: Fills;
+
+  constructor(context: EdgeContext, lookup: Lookup, fills: Fills) {
+    this.#context = context;
+    this.#lookup = lookup;
+    this.#fills = fills;
+  }
+
+  async answer(
+    message: IncomingMessage,
+    request: EdgeRequest,
+    response: ServerResponse,
+    resolved: Resolved,
+  ): Promise<Answered> {
+    const { deps, options, pop } = this.#context;
+    const now = deps.demand.now();
+    let selected = this.#lookup.select(resolved, request.lines);
+    if (selected) {
+      const use = useOf(selected, request, now, options.clientDirectives);
+      if (use === 'while-revalidating') this.#refresh(request, resolved, selected);
+      if (use !== 'revalidate') {
+        const fresh = selected.stored.fresh(now);
+        const sent = await this.#sendStored(
+          request,
+          response,
+          selected.stored,
+          now,
+          fresh ? 'hit' : 'hit; detail=stale',
+        );
+        if (sent) return { ...sent, hit: fresh ? 'hit' : 'stale' };
+        selected = undefined;
+      }
+    }
+    if (request.directives.has('only-if-cached')) {
+      const error = new PresageError('ORIGIN_TIMEOUT', 'Nothing stored answers this only-if-cached request');
+      return nothingUsed(
+        refuse(response, error, pop, `${pop}; fwd=request; detail=only-if-cached`, 504),
+        'miss',
+      );
+    }
+    const why = !selected
+      ? this.#lookup.known(resolved)
+        ? 'vary-miss'
+        : 'uri-miss'
+      : selected.stored.fresh(now)
+        ? 'request'
+        : 'stale';
+    if (request.method === 'HEAD') {
+      const sent = await forward(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`);
+      return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
+    }
+    return this.#fetch(message, request, response, resolved, selected, why);
+  }
+
+  async #fetch(
+    message: IncomingMessage,
+    request: EdgeRequest,
+    response: ServerResponse,
+    resolved: Resolved,
+    selected: Selected | undefined,
+    why: string,
+  ): Promise<Answered> {
+    const { deps, pop } = this.#context;
+    for (let attempt = 0; ; attempt++) {
+      const unshared = this.#fills.unshared(resolved.key16);
+      const partial = request.conditional || request.range !== undefined;
+      if ((unshared && partial && !selected) || attempt === ATTEMPTS_MAX) {
+        const sent = await forward(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`);
+        return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
+      }
+      const wanted = this.#wanted(request, resolved, selected, unshared, response);
+      const { fill, leader } = this.#fills.join(wanted);
+      const outcome = await fill.outcome;
+      const collapsed = leader ? '' : '; collapsed';
+      switch (outcome.kind) {
+        case 'stored': {
+          const stored = this.#context.stored(outcome.replica);
+          const fits =
+            stored.names !== '*' && variantOf(stored.names, request.lines) === outcome.replica.variant;
+          if (fits && deps.index.standing(outcome.replica) === 'valid') {
+            const detail = outcome.how === 'peer' ? 'detail=peer; stored' : 'fwd-status=304';
+            const status = `fwd=${why}; ${detail}${collapsed}`;
+            const sent = await this.#sendStored(request, response, stored, deps.demand.now(), status);
+            if (sent) return { ...sent, hit: outcome.how };
+          }
+          selected = undefined;
+          break;
+        }
+        case 'growing':
+          if (!leader && variantOf(outcome.names, request.lines) !== outcome.variant) break;
+          return this.#sendGrowing(request, response, outcome, leader, `fwd=${why}${collapsed}`);
+        case 'unshared':
+          if (!leader) break;
+          if (partial && outcome.response.status < 400) {
+            // The client asked for less than the whole, and the whole is of no use to anyone.
+            outcome.response.body.destroy();
+            break;
+          }
+          return {
+            ...nothingUsed(
+              await pass(
+                this.#context,
+                request,
+                response,
+                outcome.response,
+                `${pop}; fwd=${why}; fwd-status=${outcome.response.status}; detail=${outcome.why}`,
+              ),
+              'pass',
+            ),
+            setsCookie: setsCookie(outcome.response.headers),
+          };
+        case 'failed': {
+          if (wanted.standIn && selected) {
+            const now = deps.demand.now();
+            const status = `hit; fwd=stale; detail=${outcome.error.code}`;
+            const sent = await this.#sendStored(request, response, selected.stored, now, status);
+            if (sent) return { ...sent, hit: 'stale' };
+            selected = undefined;
+            break;
+          }
+          return nothingUsed(refuse(response, outcome.error, pop, `${pop}; fwd=${why}`), 'miss');
+        }
+      }
+    }
+  }
+
+  #wanted(
+    request: EdgeRequest,
+    resolved: Resolved,
+    selected: Selected | undefined,
+    unshared: boolean,
+    response: ServerResponse | undefined,
+  ): FillRequest {
+    const { deps, options } = this.#context;
+    const solo = request.authorised || unshared;
+    return {
+      resolved,
+      lines: request.lines,
+      headers: forwarded(this.#context, request, resolved, true),
+      authorised: request.authorised,
+      directives: request.directives,
+      stored: selected?.stored,
+      standIn:
+        selected?.standing === 'valid' &&
+        selected.stored.mayStandIn(deps.demand.now(), options.staleIfErrorSeconds),
+      source: 'client',
+      askPeers: !selected && !solo,
+      solo,
+      ...(response && {
+        interim: (status, headers) => {
+          if (status === 103 && !response.headersSent && !response.destroyed) earlyHints(response, headers);
+        },
+      }),
+    };
+  }
+
+  /** Renews a stale response while it is being served; nobody waits for it. */
+  #refresh(request: EdgeRequest, resolved: Resolved, selected: Selected): void {
+    const { fill, leader } = this.#fills.join(this.#wanted(request, resolved, selected, false, undefined));
+    if (!leader) return;
+    void fill.outcome.then((outcome) => {
+      if (outcome.kind === 'unshared') outcome.response.body.destroy();
+    });
+  }
+
+  /** Sends a stored response; `undefined` if its content is not to be had, and then nothing was sent. */
+  async #sendStored(
+    request: EdgeRequest,
+    response: ServerResponse,
+    stored: StoredResponse,
+    now: number,
+    status: string,
+  ): Promise<Omit<Answered, 'hit'> | undefined> {
+    const { deps, pop } = this.#context;
+    const { replica } = stored;
+    const age = Math.floor(stored.ageMs(now) / 1000);
+    const ttl = Math.floor(stored.lifetimeMs / 1000) - age;
+    const cacheStatus = `${pop}; ${status}; ttl=${ttl}`;
+    const body: BodySource = {
+      size: replica.size,
+      whole: deps.blobs.peek(replica.content),
+      read: (start, end) => deps.blobs.read(replica.content, start, end),
+    };
+    const draft: Draft = {
+      status: replica.status,
+      stored: replica.headers,
+      head: stored.head(age, cacheStatus),
+      shortHead: stored.shortHead(age, cacheStatus),
+      body,
+    };
+    try {
+      const sent = await send(request, response, draft, deps.clock.now());
+      deps.index.touch(replica);
+      return { ...sent, size: replica.size, used: stored, setsCookie: stored.setsCookie };
+    } catch (error) {
+      deps.metrics.count('presage_edge_lost_content_total', { code: codeOf(error) });
+      await deps.index.drop(replica.key16, replica.variant);
+      return undefined;
+    }
+  }
+
+  async #sendGrowing(
+    request: EdgeRequest,
+    response: ServerResponse,
+    growing: Growing,
+    leader: boolean,
+    status: string,
+  ): Promise<Answered> {
+    const { deps, pop } = this.#context;
+    const cacheStatus = `${pop}; ${status}; fwd-status=${growing.status}; stored`;
+    const head = passedHead(this.#context, leader ? growing.received : growing.headers, cacheStatus);
+    const draft: Draft = {
+      status: growing.status,
+      stored: growing.headers,
+      head: withoutLength(head),
+      shortHead: withoutLength(head),
+      body: {
+        size: growing.length,
+        whole: undefined,
+        read: (start, end) => growing.body.read(start, end),
+      },
+    };
+    const size = () => growing.length ?? growing.body.length;
+    try {
+      const sent = await send(request, response, draft, deps.clock.now());
+      return { ...sent, hit: 'miss', size: size(), used: undefined, setsCookie: setsCookie(growing.headers) };
+    } catch (error) {
+      return nothingUsed(refuse(response, coded(error), pop, cacheStatus), 'miss');
+    }
+  }
+}
+
+const nothingUsed = (sent: Sent, hit: HitKind): Answered => ({
+  status: sent.status,
+  bytes: sent.bytes,
+  hit,
+  size: sent.bytes,
+  used: undefined,
+  setsCookie: false,
+});
+
+const setsCookie = (headers: readonly (readonly [string, string])[]): boolean =>
+  headers.some(([name]) => name === 'set-cookie');
+
+function withoutLength(head: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let at = 0; at < head.length; at += 2)
+    if (head[at] !== 'content-length') kept.push(head[at]!, head[at + 1]!);
+  return kept;
+}
+
+function earlyHints(response: ServerResponse, headers: Record<string, string | string[]>): void {
+  const link = headers.link;
+  if (link === undefined) return;
+  try {
+    response.writeEarlyHints({ link });
+  } catch {
+    // Hints that Node does not take are only hints.
+  }
+}
