@@ -47,8 +47,6 @@ export interface AdmissionGate {
   readonly handle: (stream: Stream, connection: Connection) => void;
   opened(connection: Connection): void;
   closed(connection: Connection): void;
-  /** Whether the connection was ever accepted; strangers are forgotten when they leave. */
-  connections(): readonly Connection[];
   /** Ends all connections of an identity. */
   expel(pop: PopId, error: PresageError): void;
 }
@@ -60,7 +58,10 @@ export function createAdmission(
   const { log, metrics, clock } = deps;
   const standings = new Map<string, Standing>();
 
+  const refused = new WeakSet<Connection>();
   const refuse = (connection: Connection, error: PresageError) => {
+    if (refused.has(connection)) return;
+    refused.add(connection);
     metrics.count('presage_admissions_total', { direction: connection.direction, result: error.code });
     log.warn('peer not admitted', {
       peer: connection.remotePeer.toString(),
@@ -90,10 +91,7 @@ export function createAdmission(
       const error = coded(thrown, 'ADMIT_CERTIFICATE');
       if (error.code.startsWith('ADMIT_') && stream.writeStatus === 'writable') {
         stream.send(framed(refusal(error.code)));
-        clock.after(FAREWELL_MS, () => cut(connection, error));
-        standing.cancelDeadline();
-        metrics.count('presage_admissions_total', { direction: connection.direction, result: error.code });
-        log.warn('peer not admitted', { peer: remote, code: error.code, reason: error.message });
+        clock.after(FAREWELL_MS, () => refuse(connection, error));
       } else refuse(connection, error);
     };
     const step = (next: ReturnType<typeof machine.receive>) => {
@@ -174,8 +172,6 @@ export function createAdmission(
       standing?.cancelDeadline();
       if (standing?.ready) deps.lost(connection);
     },
-    connections: () =>
-      [...standings.values()].filter(({ ready }) => ready).map(({ connection }) => connection),
     expel(pop, error) {
       for (const { connection } of standings.values()) {
         if (connection.remotePeer.toString() === pop) cut(connection, error);

@@ -94,6 +94,7 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
         for (const pop of pops) expel(pop, new PresageError('ADMIT_REVOKED'));
         if (pops.length > 0) log.warn('identities revoked', { pops });
         deps.onRevocations?.(list);
+        for (const peer of links.keys()) void exchange(peer);
       },
     },
   );

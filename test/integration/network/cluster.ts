@@ -83,7 +83,10 @@ export function recorder(): Recorder {
 const verbose = process.env.NETWORK_LOG !== undefined;
 export function testLog(fields: Record<string, unknown> = {}): Log {
   const write = (level: string) => (message: string, more?: object) => {
-    if (verbose) process.stderr.write(`${performance.now().toFixed(0)} ${level} ${message} ${JSON.stringify({ ...fields, ...more })}\n`);
+    if (verbose)
+      process.stderr.write(
+        `${performance.now().toFixed(0)} ${level} ${message} ${JSON.stringify({ ...fields, ...more })}\n`,
+      );
   };
   return {
     debug: write('debug'),
