@@ -131,12 +131,12 @@ export class Pop {
   }
 
   /** Sum of a metric over its labels, from `GET /metrics`; `undefined` if it is not there. */
-  async metric(name: string, labels: RegExp = /^/): Promise<number | undefined> {
+  async metric(name: string): Promise<number | undefined> {
     const text = await this.#get('/metrics');
     let sum: number | undefined;
     for (const line of text.split('\n')) {
-      const match = /^([a-z0-9_]+)(\{[^}]*\})? ([0-9.e+-]+)$/.exec(line);
-      if (match?.[1] === name && labels.test(match[2] ?? '')) sum = (sum ?? 0) + Number(match[3]);
+      const match = /^([a-z0-9_]+)(?:\{[^}]*\})? ([0-9.e+-]+)$/.exec(line);
+      if (match?.[1] === name) sum = (sum ?? 0) + Number(match[2]);
     }
     return sum;
   }

@@ -214,7 +214,9 @@ export class Run {
     tally.requests += 1;
     if (observation.cacheStatus.hit) tally.hits += 1;
     this.#tally.set(observation.pop, tally);
-    if (!observation.cacheStatus.hit) this.#originBytes += observation.bytes;
+    if (!observation.cacheStatus.hit && observation.cacheStatus.detail !== 'peer') {
+      this.#originBytes += observation.bytes;
+    }
     this.#verify(observation, (version) => version === 1);
   }
 
@@ -292,10 +294,13 @@ function popular(load: Load, observations: readonly Observation[]): readonly str
   return [...asked, ...load.files.keys()];
 }
 
-/** Bytes of content that the PoPs took from each other so far, as their metrics say; `null` if they do not. */
+/** Bytes of content that the PoPs took from each other so far, as their metrics say; `null` if they say nothing. */
 async function peerBytes(pops: readonly Pop[]): Promise<number | null> {
-  const amounts = await Promise.all(pops.map((pop) => pop.metric('presage_peer_bytes_total')));
-  return amounts.some((amount) => amount === undefined)
-    ? null
-    : amounts.reduce<number>((sum, amount) => sum + (amount ?? 0), 0);
+  try {
+    const amounts = await Promise.all(pops.map((pop) => pop.metric('presage_pulled_bytes_total')));
+    // A counter appears with its first use.
+    return amounts.reduce<number>((sum, amount) => sum + (amount ?? 0), 0);
+  } catch {
+    return null;
+  }
 }

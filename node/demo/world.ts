@@ -72,16 +72,20 @@ export function distanceTable(regions: number): Record<string, Record<string, nu
   );
 }
 
-/** Host numbers of a region's clients; each client of the demo has one. */
-export const CLIENTS_PER_REGION = 65_000;
+/** Clients that a region can have, each with an address of its own. */
+export const CLIENTS_PER_REGION = 1_000_000;
+/** Networks of length 24 in a region. PoPs tell clients apart by those, so that clients are spread over all of them. */
+const NETWORKS_PER_REGION = 4096;
 
 /**
  * All addresses of the demo are loopback ones, so that it needs no privilege: PoP i listens on 127.0.0.(10+i), and
- * the clients of region r connect from 127.(100+r).0.0/16, which the charter maps to the region.
+ * the clients of region r connect from 127.(16r+16).0.0/12, which the charter maps to the region.
  */
 export const popAddress = (index: number): string => `127.0.0.${10 + index}`;
-export const clientNetwork = (region: number): string => `127.${100 + region}.0.0/16`;
+export const clientNetwork = (region: number): string => `127.${16 * (region + 1)}.0.0/12`;
 export function clientAddress(region: number, client: number): string {
-  const host = (client % CLIENTS_PER_REGION) + 1;
-  return `127.${100 + region}.${host >>> 8}.${host & 255}`;
+  const number = client % CLIENTS_PER_REGION;
+  const block = number % NETWORKS_PER_REGION;
+  const host = 1 + Math.floor(number / NETWORKS_PER_REGION);
+  return `127.${16 * (region + 1) + (block >>> 8)}.${block & 255}.${host}`;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { regionOf, replayLoad } from '../../../node/demo/replay.ts';
+import { network } from '../../../node/demo/resolver.ts';
 import { clientAddress, clientNetwork, PLACES, roundTripMs } from '../../../node/demo/world.ts';
 
 const line = (over: Partial<Parameters<typeof make>[0]> = {}) => make({ ...over });
@@ -87,10 +88,11 @@ describe('the world', () => {
     }
   });
 
-  it('gives every client an address of its own within its region', () => {
-    const addresses = new Set(Array.from({ length: 65_000 }, (_, i) => clientAddress(3, i)));
-    expect(addresses.size).toBe(65_000);
-    const prefix = clientNetwork(3).split('.').slice(0, 2).join('.');
-    for (const address of addresses) expect(address.startsWith(`${prefix}.`)).toBe(true);
+  it('gives every client an address of its own within its region, neighbours in different networks', () => {
+    const addresses = Array.from({ length: 20_000 }, (_, i) => clientAddress(3, i));
+    expect(new Set(addresses).size).toBe(20_000);
+    expect(new Set(addresses.slice(0, 4096).map((address) => network(address, 24))).size).toBe(4096);
+    const [base] = clientNetwork(3).split('/');
+    for (const address of addresses) expect(network(address, 12)).toBe(base);
   });
 });
