@@ -35,9 +35,8 @@ export interface Directory {
   revoke(list: Uint8Array): readonly PopId[];
   /** Adopts a card if it is valid and newer. Throws `ADMIT_*`. */
   learn(card: Uint8Array): PeerCard | undefined;
-  /** PoPs with addresses to dial. */
-  known(): readonly { readonly pop: PopId; readonly addresses: readonly string[] }[];
-  addressesOf(pop: PopId): readonly string[];
+  /** The others with a valid certificate. */
+  known(): readonly PopId[];
   setOwn(addresses: readonly string[]): void;
   /** Own card alone, or every card; with the newest revocation list. */
   exchange(all: boolean): Uint8Array;
@@ -131,8 +130,7 @@ export function createDirectory(options: DirectoryOptions, deps: DirectoryDeps):
       return card;
     },
     known: () =>
-      [...entries].flatMap(([pop, { card }]) => (card ? [{ pop, addresses: card.card.addresses }] : [])),
-    addressesOf: (pop) => entries.get(pop)?.card?.card.addresses ?? [],
+      [...entries.keys()].filter((pop) => pop !== self && directory.certificateOf(pop) !== undefined),
     setOwn(addresses) {
       ownCard = issueCard(options.certificate, Math.floor(deps.now()), addresses, options.privateKey);
     },

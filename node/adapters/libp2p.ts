@@ -316,7 +316,7 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
     },
     certificate,
     certificateOf: (peer) => (peer === self ? certificate : directory.certificateOf(peer)),
-    known: () => directory.known().map(({ pop }) => pop),
+    known: directory.known,
     addresses: () => own.map((address) => `${address}/p2p/${self}`),
     addBootstrap: redial.addBootstrap,
     revoke: (list) => void directory.revoke(list),

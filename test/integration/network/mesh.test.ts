@@ -1,0 +1,128 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { createOperator, pause, startPop, type TestPop, until } from './cluster.ts';
+
+const closing = new Set<TestPop>();
+afterEach(async () => {
+  await Promise.all([...closing].map((pop) => pop.close()));
+  closing.clear();
+});
+const start = async (...args: Parameters<typeof startPop>): Promise<TestPop> => {
+  const pop = await startPop(...args);
+  closing.add(pop);
+  return pop;
+};
+const cluster = async (count: number): Promise<TestPop[]> => {
+  const operator = createOperator();
+  const first = await start(operator);
+  const rest = await Promise.all(
+    Array.from({ length: count - 1 }, () => start(operator, { bootstrap: first.addresses() })),
+  );
+  const all = [first, ...rest];
+  await until(
+    `a full mesh of ${count}`,
+    () => all.every((pop) => pop.peers.connected().length === count - 1),
+    50_000,
+  );
+  return all;
+};
+
+describe('a cluster', () => {
+  it('of eight learns of each other from one bootstrap address', async () => {
+    const all = await cluster(8);
+    for (const pop of all) {
+      expect(new Set(pop.known())).toEqual(
+        new Set(all.filter((other) => other !== pop).map(({ self }) => self)),
+      );
+    }
+  });
+
+  it('of fifteen on one address hears everything that any of them says', async () => {
+    const all = await cluster(15);
+    const heard = new Map<string, Set<string>>();
+    for (const pop of all) {
+      pop.gossip.subscribe('summary', (author, bytes) => {
+        const key = `${author} ${bytes[0]}`;
+        heard.set(key, (heard.get(key) ?? new Set()).add(pop.self));
+        return { verdict: 'accept' };
+      });
+    }
+    await pause(3000);
+    for (const [i, pop] of all.entries()) await pop.gossip.publish('summary', new Uint8Array(10_000).fill(i));
+    await until(
+      'all heard all',
+      () => heard.size === 15 && [...heard.values()].every((by) => by.size === 14),
+    );
+  });
+
+  it('whose bootstrap PoP starts last comes together by itself', async () => {
+    const operator = createOperator();
+    const probe = await start(operator);
+    const [address = ''] = probe.addresses();
+    await probe.close();
+    closing.delete(probe);
+    const early = await start(operator, { bootstrap: [address] });
+    await pause(1500);
+    expect(early.peers.connected()).toEqual([]);
+    await start(operator, {
+      privateKey: probe.key,
+      listen: [address.replace(/\/p2p\/.*/, '')],
+    });
+    await until('connected', () => early.peers.connected().length === 1, 20_000);
+  });
+
+  it('takes back a PoP that died and returned, and loses no other connection', async () => {
+    const operator = createOperator();
+    const first = await start(operator);
+    const second = await start(operator, { bootstrap: first.addresses() });
+    const third = await start(operator, { bootstrap: first.addresses() });
+    const all = [first, second, third];
+    await until('mesh', () => all.every((pop) => pop.peers.connected().length === 2));
+    const changes: [string, boolean][] = [];
+    first.peers.watch((peer, up) => changes.push([peer, up]));
+    const listen = (second.addresses()[0] ?? '').replace(/\/p2p\/.*/, '');
+    await second.close();
+    closing.delete(second);
+    await until('noticed', () => first.peers.connected().length === 1);
+    // The one that returns knows nobody: the others come to it.
+    const back = await start(operator, { privateKey: second.key, listen: [listen] });
+    await until(
+      'back',
+      () => [first, back, third].every((pop) => pop.peers.connected().length === 2),
+      30_000,
+    );
+    expect(changes).toEqual([
+      [second.self, false],
+      [second.self, true],
+    ]);
+    let heard = 0;
+    back.gossip.subscribe('purge', () => {
+      heard += 1;
+      return { verdict: 'accept' };
+    });
+    for (let i = 0; i < 40 && heard === 0; i += 1) {
+      await first.gossip.publish('purge', Buffer.from(`are you there ${i}`));
+      await pause(100);
+    }
+    expect(heard).toBeGreaterThan(0);
+    back.streams.handle('lease', async () => Uint8Array.of(1));
+    expect(await first.streams.call(back.self, 'lease', new Uint8Array(), { deadlineMs: 2000 })).toHaveLength(
+      1,
+    );
+  });
+
+  it('survives a bootstrap list that names oneself and nobody', async () => {
+    const operator = createOperator();
+    const probe = await start(operator);
+    const [own = ''] = probe.addresses();
+    await probe.close();
+    closing.delete(probe);
+    const listen = own.replace(/\/p2p\/.*/, '');
+    const pop = await start(operator, {
+      privateKey: probe.key,
+      listen: [listen],
+      bootstrap: [own, listen, '/ip4/127.0.0.1/tcp/1'],
+    });
+    await pause(1500);
+    expect(pop.peers.connected()).toEqual([]);
+  });
+});
