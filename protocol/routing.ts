@@ -99,33 +99,28 @@ export class RoutingTable {
       throw new RangeError(`${pops.length} PoPs, at most ${MAX_ROUTED_POPS}`);
     const tiers = pops.map(tierOf);
     const index = new Map<string, number>(pops.map(({ id }, at) => [id, at]));
-    const seeds: { site: SiteId; region: RegionId; row: Row; cost: Float64Array }[] = [];
+    const seeds: { site: SiteId; region: RegionId; row: Row }[] = [];
     const regions = charter.regions.includes(charter.defaultRegion)
       ? charter.regions
       : [...charter.regions, charter.defaultRegion];
-    const distances = new Map(
-      regions.map((region) => [
-        region,
-        Float64Array.from(pops, (pop) => distanceMs(charter, region, pop.name, pop.region)),
-      ]),
-    );
+    // Most sites allow the same PoPs; what follows from that and the region is worked out once.
+    const bases = new Map<string, Row>();
     for (const site of charter.sites) {
-      const all = site.allow.includes('*');
-      const allowed = pops.map(({ name }) => all || site.allow.includes(name));
+      const allow = site.allow.includes('*') ? undefined : new Set(site.allow);
       for (const region of regions) {
-        const preferred = input.preferred(site.id, region);
-        const distance = distances
-          .get(region)!
-          .map((ms, at) => (allowed[at] ? ms : Number.POSITIVE_INFINITY));
-        const cost = distance.map((ms, at) => (pops[at]!.id === preferred ? ms - PREFER_SHARE_MS : ms));
-        seeds.push({ site: site.id, region, cost, row: rowOf(site.id, region, pops, tiers, cost, distance) });
+        const key = `${region} ${allow ? [...allow].join(' ') : '*'}`;
+        const base = bases.get(key) ?? baseOf(charter, region, pops, tiers, allow);
+        bases.set(key, base);
+        const preferred = index.get(input.preferred(site.id, region) ?? '');
+        const order = orderOf(base, site.id, region, pops, tiers, preferred);
+        seeds.push({ site: site.id, region, row: { ...base, order } });
       }
     }
     const available = pops.map(({ id, load }, at) => ({ id, load, available: tiers[at] === 0 }));
     const keep = nextKeep(available, input.epoch, previous?.overflow);
     const { shares, received } = spreadOverflow(
       available,
-      seeds.map(({ row, cost }) => ({ order: row.order.subarray(0, row.available), cost })),
+      seeds.map(({ row }) => ({ order: row.order.subarray(0, row.available), cost: row.distance })),
       keep,
       previous?.overflow,
     );
@@ -221,31 +216,79 @@ function tierOf(pop: RoutingPop): 0 | 1 | 2 {
   return pop.state === 'drain' ? 1 : 0;
 }
 
-function rowOf(
+/** The PoPs that may answer a region, by tier and round trip. */
+function baseOf(
+  charter: RoutingInput['charter'],
+  region: RegionId,
+  pops: readonly RoutingPop[],
+  tiers: readonly (0 | 1 | 2)[],
+  allow: ReadonlySet<string> | undefined,
+): Row {
+  const distance = Float64Array.from(pops, (pop) =>
+    !allow || allow.has(pop.name)
+      ? distanceMs(charter, region, pop.name, pop.region)
+      : Number.POSITIVE_INFINITY,
+  );
+  const candidates = pops.map((_, at) => at).filter((at) => Number.isFinite(distance[at]!));
+  const usable = candidates.filter((at) => tiers[at] !== 2);
+  const chosen = usable.length > 0 ? usable : candidates;
+  const seed = hash(0x811c9dc5, region);
+  const rank = pops.map(({ id }) => hash(seed, id));
+  chosen.sort(
+    (a, b) =>
+      tiers[a]! - tiers[b]! ||
+      distance[a]! - distance[b]! ||
+      rank[a]! - rank[b]! ||
+      (pops[a]!.id < pops[b]!.id ? -1 : 1),
+  );
+  return {
+    order: Uint16Array.from(chosen),
+    available: chosen.filter((at) => tiers[at] === 0).length,
+    distance,
+  };
+}
+
+/**
+ * The order for one site: the preferred PoP is moved up if it is near enough. Otherwise, equally near PoPs share the
+ * sites of a region among them, each site staying with one, so that caches stay warm.
+ */
+function orderOf(
+  base: Row,
   site: SiteId,
   region: RegionId,
   pops: readonly RoutingPop[],
   tiers: readonly (0 | 1 | 2)[],
-  cost: Float64Array,
-  distance: Float64Array,
-): Row {
-  const candidates = pops.map((_, at) => at).filter((at) => Number.isFinite(distance[at]!));
-  const usable = candidates.filter((at) => tiers[at] !== 2);
-  const chosen = usable.length > 0 ? usable : candidates;
-  // Equally near PoPs share the sites of a region among them, each site staying with one, so that caches stay warm.
-  const seed = hash(0x811c9dc5, `${site} ${region} `);
-  const rank = new Map(chosen.map((at) => [at, hash(seed, pops[at]!.id)]));
-  const order = chosen.sort((a, b) => {
-    if (tiers[a] !== tiers[b]) return tiers[a]! - tiers[b]!;
-    if (cost[a] !== cost[b]) return cost[a]! - cost[b]!;
-    const byRank = rank.get(a)! - rank.get(b)!;
-    return byRank !== 0 ? byRank : pops[a]!.id < pops[b]!.id ? -1 : 1;
-  });
-  return {
-    order: Uint16Array.from(order),
-    available: order.filter((at) => tiers[at] === 0).length,
-    distance,
-  };
+  preferred: number | undefined,
+): Uint16Array {
+  const order = Uint16Array.from(base.order);
+  const [nearest] = order;
+  if (nearest === undefined) return order;
+  const { distance } = base;
+  let first = order.length;
+  if (
+    preferred !== undefined &&
+    tiers[preferred] === tiers[nearest] &&
+    distance[preferred]! - PREFER_SHARE_MS <= distance[nearest]!
+  ) {
+    first = order.indexOf(preferred);
+  } else {
+    const seed = hash(0x811c9dc5, `${site} ${region} `);
+    let least = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < order.length; i += 1) {
+      const at = order[i]!;
+      if (tiers[at] !== tiers[nearest] || distance[at] !== distance[nearest]) break;
+      const rank = hash(seed, pops[at]!.id);
+      if (rank >= least) continue;
+      least = rank;
+      first = i;
+    }
+  }
+  if (first < order.length) {
+    const at = order[first]!;
+    order.copyWithin(1, 0, first);
+    order[0] = at;
+  }
+  return order;
 }
 
 /** FNV-1a with a final mix, 32 bits: no secret, only the same spread at every PoP. */

@@ -1,8 +1,16 @@
-import { type Key16, key16FromBytes } from '../../protocol/ids.ts';
+import type { Key16 } from '../../protocol/ids.ts';
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 /** 16 bytes are 128 bits, in fives: 26 characters, of which the last carries two zero bits. */
-const LABEL = /^[a-z2-7]{25}[aeimquy4]$/i;
+const LABEL_LENGTH = 26;
+const NONE = 255;
+/** By character code. */
+const VALUES = new Uint8Array(128).fill(NONE);
+for (let i = 0; i < 32; i += 1) {
+  VALUES[ALPHABET.charCodeAt(i)] = i;
+  VALUES[ALPHABET.toUpperCase().charCodeAt(i)] = i;
+}
+const scratch = Buffer.alloc(16);
 
 /** The DNS label under which a resource is asked for: base32 of its key16 (RFC 4648, lower case, no padding). */
 export function labelOfKey16(key16: Key16): string {
@@ -22,25 +30,26 @@ export function labelOfKey16(key16: Key16): string {
   return label + ALPHABET[(value << (5 - bits)) & 31];
 }
 
-/** The key16 of a label in either case, or nothing if it is not the label of any. */
-export function key16OfLabel(label: string): Key16 | undefined {
-  if (label.length !== 26 || !LABEL.test(label)) return undefined;
-  const bytes = new Uint8Array(16);
+/** The key16 of a label in either case, or nothing if it is not the label of any. Looks at the `at`-th character on. */
+export function key16OfLabel(label: string, at = 0): Key16 | undefined {
+  if (label.length < at + LABEL_LENGTH) return undefined;
   let bits = 0;
   let value = 0;
-  let at = 0;
-  for (let i = 0; i < 26; i += 1) {
+  let byte = 0;
+  for (let i = at; i < at + LABEL_LENGTH; i += 1) {
     const code = label.charCodeAt(i);
-    value = (value << 5) | (code >= 97 ? code - 97 : code >= 65 ? code - 65 : code - 24);
+    const five = code < 128 ? VALUES[code]! : NONE;
+    if (five === NONE) return undefined;
+    value = (value << 5) | five;
     bits += 5;
     if (bits >= 8) {
       bits -= 8;
-      bytes[at] = value >> bits;
-      at += 1;
+      scratch[byte] = value >> bits;
+      byte += 1;
       value &= (1 << bits) - 1;
     }
   }
-  return key16FromBytes(bytes);
+  return value === 0 ? (scratch.toString('hex') as Key16) : undefined;
 }
 
 /** The host name of one resource: `<label>.r.<site zone>`, without the final dot. */
@@ -52,8 +61,8 @@ export function resourceHost(key16: Key16, zone: string): string {
 export function key16OfHost(host: string, zone: string): Key16 | undefined {
   const suffix = `.r.${bare(zone)}`;
   const name = bare(host);
-  return name.length === 26 + suffix.length && name.endsWith(suffix)
-    ? key16OfLabel(name.slice(0, 26))
+  return name.length === LABEL_LENGTH + suffix.length && name.endsWith(suffix)
+    ? key16OfLabel(name)
     : undefined;
 }
 

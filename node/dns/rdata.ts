@@ -18,7 +18,19 @@ export const TYPE = {
   HTTPS: 65,
   CAA: 257,
 } as const;
-export type TypeName = keyof typeof TYPE;
+/** Any other type is written as RFC 3597 has it: `TYPE99`, with `\\# 4 0a000001` for data. */
+export type TypeName = keyof typeof TYPE | `TYPE${number}`;
+
+/** The number of a type, or nothing if there is none of that name or it may not stand in a zone. */
+export function typeNumber(name: string): number | undefined {
+  const upper = name.toUpperCase();
+  if (Object.hasOwn(TYPE, upper)) return TYPE[upper as keyof typeof TYPE];
+  const numbered = /^TYPE(\d{1,5})$/.exec(upper);
+  const number = numbered ? Number(numbered[1]) : 0;
+  // OPT and the types for questions are no data; those of DNSSEC would promise what is not kept.
+  const stored = number > 0 && number <= 0xffff && number !== 41 && (number < 128 || number > 255);
+  return stored ? number : undefined;
+}
 
 /** Record data of one record at most. */
 const MAX_RDATA = 4096;
@@ -44,10 +56,15 @@ export function fieldsOf(value: string): Field[] {
 }
 
 /**
- * Wire form of a record's data from presentation format; relative names are completed with `origin`. Names in it
+ * Wire form of a record's data from presentation format, also the general one of RFC 3597; relative names are completed with `origin`. Names in it
  * are not compressed. Fails with `CONFIG_INVALID`.
  */
 export function rdataBytes(type: TypeName, value: string, origin: Uint8Array): Uint8Array {
+  const generic = /^\\#\s+(\d{1,5})((?:\s+[0-9a-f]+)*)\s*$/i.exec(value);
+  if (generic) {
+    const data = Buffer.from(generic[2]!.replaceAll(/\s/g, ''), 'hex');
+    if (data.length === Number(generic[1])) return data;
+  }
   const fields = fieldsOf(value);
   const fail = (why: string) => new PresageError('CONFIG_INVALID', `DNS ${type} record "${value}": ${why}`);
   let next = 0;
@@ -115,6 +132,8 @@ export function rdataBytes(type: TypeName, value: string, origin: Uint8Array): U
         const sorted = [...parameters].sort(([a], [b]) => a - b);
         return [...head, ...sorted.flatMap(([key, data]) => [wide(key, 2), wide(data.length, 2), data])];
       }
+      default:
+        throw fail('must be written as \\# length hex');
     }
   };
   const bytes = Buffer.concat(encode().map((part) => Uint8Array.from(part)));

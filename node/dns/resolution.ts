@@ -98,7 +98,7 @@ export class Resolution {
       return;
     }
     if (zone.site !== undefined && at === 27 && above.key.length === zone.key.length + 2) {
-      const key16 = above.key.charCodeAt(1) === LETTER_R ? key16OfLabel(key.slice(1, 27)) : undefined;
+      const key16 = above.key.charCodeAt(1) === LETTER_R ? key16OfLabel(key, 1) : undefined;
       if (key16) {
         found.kind = 'name';
         found.site = zone.site;

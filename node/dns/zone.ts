@@ -2,7 +2,7 @@ import type { Charter } from '../../protocol/charter.ts';
 import { PresageError } from '../../protocol/errors.ts';
 import type { SiteId } from '../../protocol/ids.ts';
 import { type NameKey, nameBytes, nameKey, parentAt } from './name.ts';
-import { rdataBytes, seconds, TYPE, type TypeName } from './rdata.ts';
+import { rdataBytes, seconds, TYPE, type TypeName, typeNumber } from './rdata.ts';
 
 /** Static records of all zones together. */
 const MAX_RECORDS = 1_000_000;
@@ -147,9 +147,13 @@ export class Zones {
       }
       const types = sets.get(key) ?? new Map<number, { ttl: number; rdata: Uint8Array[] }>();
       sets.set(key, types);
+      const number = typeNumber(type);
+      if (number === undefined) {
+        throw new PresageError('CONFIG_INVALID', `dns.zones: ${name} has the unknown type ${type}`);
+      }
       const data = rdataBytes(type, value, origin);
-      const set = types.get(TYPE[type]) ?? { ttl, rdata: [] };
-      types.set(TYPE[type], set);
+      const set = types.get(number) ?? { ttl, rdata: [] };
+      types.set(number, set);
       // Records of one set have one TTL, the least that was given (RFC 2181 §5.2).
       set.ttl = Math.min(set.ttl, ttl);
       if (!set.rdata.some((other) => Buffer.compare(other, data) === 0)) set.rdata.push(data);
