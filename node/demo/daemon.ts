@@ -84,6 +84,12 @@ export class Daemon {
     await this.#end('SIGKILL');
   }
 
+  /** SIGKILL without waiting, for the last moments of the demo's own process. */
+  abandon(): void {
+    this.#expected = true;
+    if (this.up) this.#child?.kill('SIGKILL');
+  }
+
   /** SIGTERM; its exit code, `null` if it had to be killed or was not running. */
   async stop(): Promise<number | null> {
     this.#expected = true;

@@ -77,6 +77,8 @@ export async function demo(
     { load: limited, seed, speed, pops },
     { signal: interrupted.signal, say: (line) => view.say(line) },
   );
+  const abandon = () => run.abandon();
+  process.on('exit', abandon);
   view.start();
   let code = BROKEN;
   try {
@@ -93,6 +95,7 @@ export async function demo(
     await run.end({ keep });
     process.off('SIGINT', interrupt);
     process.off('SIGTERM', interrupt);
+    process.off('exit', abandon);
     if (keep && run.directory !== undefined) {
       io.stderr.write(`Data and logs of the PoPs are kept in ${run.directory}\n`);
     }

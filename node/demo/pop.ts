@@ -80,6 +80,11 @@ export class Pop {
     await this.#daemon.kill();
   }
 
+  /** Kills it without waiting, for the last moments of the demo's own process. */
+  abandon(): void {
+    this.#daemon.abandon();
+  }
+
   /** Ends it in order; its exit code, `null` if it had to be killed. */
   async stop(): Promise<number | null> {
     this.#feed.close();

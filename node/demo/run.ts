@@ -145,6 +145,11 @@ export class Run {
     if (!options.keep) await this.#cluster?.remove();
   }
 
+  /** Kills what still runs, without waiting: for a process that is ending already. */
+  abandon(): void {
+    for (const pop of this.#cluster?.pops ?? []) pop.abandon();
+  }
+
   progress(): Progress {
     const { load, speed } = this.#options;
     const elapsed = this.#began === 0 ? 0 : (Date.now() - this.#began) * speed;
