@@ -10,7 +10,7 @@ const NAMES_MAX = 1000;
 
 const PREFIX = 'presage_';
 const OTHER = 'other';
-const NAME = /^[a-z][a-z0-9_]*$/;
+const NAME = /^[a-z][a-z0-9_]*[a-z0-9]$/;
 
 /** From a memory hit to a slow origin. */
 const BUCKETS_SECONDS = [
@@ -56,20 +56,26 @@ export function createMetrics(options: { process?: boolean } = {}): MetricsRegis
     if (families.size >= NAMES_MAX || !NAME.test(name) || !keys.every((key) => NAME.test(key)))
       return undefined;
     const init = { name, help: helpOf(name), labelNames: keys, registers: [registry] };
-    const metric =
-      kind === 'counter'
-        ? new Counter(init)
-        : kind === 'gauge'
-          ? new Gauge(init)
-          : new Histogram({ ...init, buckets: BUCKETS_SECONDS });
-    const made: Family = { kind, keys, seen: new Set(), metric };
-    families.set(name, made);
-    return made;
+    try {
+      const metric =
+        kind === 'counter'
+          ? new Counter(init)
+          : kind === 'gauge'
+            ? new Gauge(init)
+            : new Histogram({ ...init, buckets: BUCKETS_SECONDS });
+      const made: Family = { kind, keys, seen: new Set(), metric };
+      families.set(name, made);
+      return made;
+    } catch {
+      // The name is one of the process metrics, or a label is reserved.
+      return undefined;
+    }
   };
 
   /** The labels to count under, or `undefined` where they do not fit the family. */
   const bounded = ({ keys, seen }: Family, labels: Labels): Record<string, string> | undefined => {
-    if (Object.keys(labels).length !== keys.length || !keys.every((key) => key in labels)) return undefined;
+    if (Object.keys(labels).length !== keys.length || !keys.every((key) => Object.hasOwn(labels, key)))
+      return undefined;
     const cut = Object.fromEntries(keys.map((key) => [key, String(labels[key]).slice(0, LABEL_LENGTH_MAX)]));
     const series = Object.values(cut).join('\u0000');
     if (seen.has(series)) return cut;

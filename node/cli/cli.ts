@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { coded, PresageError } from '../../protocol/errors.ts';
 import { explainConfig } from '../config.ts';
 import { flagOf, PATHS, specOf, variableOf } from '../config-table.ts';
-import { type DemoOptions, delegate, type SimulateOptions } from './delegates.ts';
+import { delegate, type SimulateOptions } from './delegates.ts';
 import type { CommandIo } from './io.ts';
 import { queryCommands } from './queries.ts';
 import { ask, type DaemonOptions, integer, withDaemon } from './remote.ts';
@@ -38,8 +38,8 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
   };
   const program = frame(io);
   startCommand(program, io);
-  demoCommand(program, exit);
-  await keysCommandOf(program, args);
+  demoCommand(program, io, exit);
+  await keysCommandOf(program, io, args);
   queryCommands(program, io);
   purgeCommand(program, io, exit);
   ingestCommand(program, io, exit);
@@ -134,7 +134,7 @@ function startCommand(program: Command, io: CommandIo): void {
     });
 }
 
-function demoCommand(program: Command, exit: (code: number) => void): void {
+function demoCommand(program: Command, io: CommandIo, exit: (code: number) => void): void {
   program
     .command('demo')
     .summary('Show the main job on this machine')
@@ -142,24 +142,25 @@ function demoCommand(program: Command, exit: (code: number) => void): void {
       'Run a cluster of real daemons on this machine under a replayed or generated load, and report.',
     )
     .option('--log <FILE>', 'replay this access log in place of the generated load')
-    .addOption(new Option('--load <KIND>', 'generated load').choices(['zipf', 'null']).default('zipf'))
+    .addOption(new Option('--load <KIND>', 'generated load [zipf]').choices(['zipf', 'null']))
     .option('--speed <N>', 'demand time that passes in a second', positive)
-    .option('--pops <N>', 'daemons', integer(1, 32))
+    .option('--pops <N>', 'daemons', integer(2, 16))
     .option('--seed <N>', 'seed of the generated load', integer(0, 0xffff_ffff))
-    .option('--json', 'print the report as one JSON object')
-    .action(async (options: DemoOptions) => {
-      const { demo } = await delegate('../demo/demo.ts');
-      exit(await demo(options));
+    .option('--keep', "keep the directory of the PoPs' data and logs")
+    .option('--json', 'print the report as one JSON object', false)
+    .action(async (options: import('../demo/demo.ts').DemoOptions) => {
+      const { demo } = await import('../demo/demo.ts');
+      exit(await demo(options, io));
     });
 }
 
 /** The subcommands of `keys` stand in a module of their own, loaded only when they or the help are asked for. */
-async function keysCommandOf(program: Command, args: readonly string[]): Promise<void> {
+async function keysCommandOf(program: Command, io: CommandIo, args: readonly string[]): Promise<void> {
   const keys = program.command('keys').summary('Make keys, certificates and charter');
   keys.description('Make keys, certificates and the charter of a cluster.');
   if (args[0] !== 'keys' && !(args[0] === 'help' && args[1] === 'keys')) return;
-  const { keysCommand } = await delegate('./keys.ts');
-  keysCommand(keys);
+  const { keysCommand } = await import('./keys.ts');
+  keysCommand(keys, io);
 }
 
 interface PurgeOptions extends DaemonOptions {
@@ -247,7 +248,7 @@ function predictCommand(program: Command, io: CommandIo, exit: (code: number) =>
     .option('--level <PERCENT>', 'coverage of the interval', level, 95)
     .option('--json', 'accepted for uniformity; the output is NDJSON anyway')
     .action(async (options: { horizon: number; season: number[]; level: number }) => {
-      const { predict } = await delegate('./predict.ts');
+      const { predict } = await import('./predict.ts');
       const { horizon, season, level: coverage } = options;
       exit(await predict({ horizon, seasons: season, level: coverage }, io.stdin, io.stdout, io.stderr));
     });

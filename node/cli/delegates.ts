@@ -1,19 +1,8 @@
-import type { Command } from 'commander';
 import type { Config, Explained } from '../config.ts';
 import type { LogFormat } from '../ingest/log-reader.ts';
 import type { CommandIo } from './io.ts';
 
 /** Commands whose work stands in modules of their own: what the command line hands to each. */
-
-export interface DemoOptions {
-  /** Access log to replay in place of the generated load. */
-  readonly log?: string;
-  readonly load?: 'zipf' | 'null';
-  readonly speed?: number;
-  readonly pops?: number;
-  readonly seed?: number;
-  readonly json?: boolean;
-}
 
 export interface PredictOptions {
   /** Steps ahead. */
@@ -39,16 +28,6 @@ export interface SimulateOptions {
 
 interface Modules {
   '../start.ts': { start(config: Config, explained: Explained): Promise<void> };
-  '../demo/demo.ts': { demo(options: DemoOptions): Promise<number> };
-  './keys.ts': { keysCommand(command: Command): unknown };
-  './predict.ts': {
-    predict(
-      options: PredictOptions,
-      stdin: NodeJS.ReadableStream,
-      stdout: NodeJS.WritableStream,
-      stderr: NodeJS.WritableStream,
-    ): Promise<number>;
-  };
   './simulate.ts': { simulate(options: SimulateOptions, io: CommandIo): Promise<number> };
 }
 

@@ -11,7 +11,10 @@ const GZIP = [0x1f, 0x8b] as const;
 export type Line = string | undefined;
 
 /** Lines of a stream of bytes, in batches of one piece each; never holds more than a line and a piece. */
-export async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Line[]> {
+export async function* linesOf(
+  pieces: AsyncIterable<Uint8Array>,
+  lengthMax = LINE_LENGTH_MAX,
+): AsyncGenerator<Line[]> {
   let rest: Buffer[] = [];
   let restLength = 0;
   let overlong = false;
@@ -21,7 +24,7 @@ export async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerato
     let from = 0;
     for (let at = buffer.indexOf(NEWLINE); at >= 0; at = buffer.indexOf(NEWLINE, from)) {
       const length = restLength + at - from;
-      if (overlong || length > LINE_LENGTH_MAX) batch.push(undefined);
+      if (overlong || length > lengthMax) batch.push(undefined);
       else batch.push(textOf([...rest, buffer.subarray(from, at)]));
       rest = [];
       restLength = 0;
@@ -30,7 +33,7 @@ export async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerato
     }
     if (from < buffer.length && !overlong) {
       restLength += buffer.length - from;
-      if (restLength > LINE_LENGTH_MAX) {
+      if (restLength > lengthMax) {
         overlong = true;
         rest = [];
       } else {
