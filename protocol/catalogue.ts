@@ -2,11 +2,11 @@ import { type CatalogueChange, Draft, type Moment, overtaken, raised, renew } fr
 import { HeldReplica, plainReplica } from './held-replica.ts';
 import { type Holder, HoldingsLog, PeerHoldings } from './holdings.ts';
 import type { HybridClock } from './hybrid-clock.ts';
-import type { Key16, PopId, ResourceKey, SiteId } from './ids.ts';
+import type { ContentHash, Key16, PopId, ResourceKey, SiteId } from './ids.ts';
 import type { Invalidations } from './invalidation.ts';
 import type { CatalogueRow } from './messages/catalogue.ts';
 import { key16OfPurge, type SignedPurge } from './purge.ts';
-import type { FetchedResponse, FetchTicket, Replica, Standing } from './replica.ts';
+import type { FetchedResponse, FetchTicket, Replica, ReplicaSource, Standing } from './replica.ts';
 import { Shelf } from './shelf.ts';
 import { type Note, Notes, type Tag } from './tags.ts';
 import { type VariantId, type Version, Versions, validatorOf, variantHash, variantId } from './versions.ts';
@@ -273,10 +273,31 @@ export class Catalogue {
     this.#put(held, new Draft());
   }
 
-  /** Evicts what exceeds the budget, as after the operator has lowered it. */
-  fit(demandNow: number): CatalogueChange {
+  /** Evicts what exceeds a budget, by default the configured one, as after the operator has lowered it. */
+  fit(demandNow: number, budgetBytes = this.shelf.budgetBytes): CatalogueChange {
     const draft = new Draft();
-    this.shelf.makeRoom(0, 'client', undefined, demandNow, (victim) => this.#remove(victim, draft));
+    const excess = this.shelf.budgetBytes - budgetBytes;
+    this.shelf.makeRoom(excess, 'client', undefined, demandNow, (victim) => this.#remove(victim, draft));
+    return draft;
+  }
+
+  /** Evicts what may give way to `bytes` that come by `source`. */
+  roomFor(
+    bytes: number,
+    source: ReplicaSource,
+    demandNow: number,
+  ): { readonly change: CatalogueChange; readonly fits: boolean } {
+    const draft = new Draft();
+    const fits = this.shelf.makeRoom(bytes, source, undefined, demandNow, (victim) =>
+      this.#remove(victim, draft),
+    );
+    return { change: draft, fits };
+  }
+
+  /** Drops every replica of a content that is damaged or gone. */
+  lost(content: ContentHash): CatalogueChange {
+    const draft = new Draft();
+    for (const held of this.shelf) if (held.content === content) this.#remove(held, draft);
     return draft;
   }
 

@@ -38,6 +38,11 @@ export class HoldingsLog {
     return this.#first + this.#log.length - 1;
   }
 
+  /** Changes that are not gossiped yet. */
+  get unpublished(): number {
+    return this.position - this.#published;
+  }
+
   /** A variant that is held or whose version is known, for the full exchange. */
   include(id: VariantId): void {
     const shard = shardOf(id);

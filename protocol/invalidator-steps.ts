@@ -1,6 +1,8 @@
 import type { ErrorCode, PresageError } from './errors.ts';
+import type { HybridClock } from './hybrid-clock.ts';
 import type { PopId, SiteId } from './ids.ts';
-import type { PurgeScope, SignedPurge } from './purge.ts';
+import type { Invalidations } from './invalidation.ts';
+import type { PurgeScope, SignedPurge, Verify } from './purge.ts';
 import type { PurgeResult } from './purge-waiters.ts';
 
 /** A purge as an operator asks for it. */
@@ -43,3 +45,18 @@ export type InvalidatorEffect =
   | { readonly type: 'applied'; readonly purges: readonly SignedPurge[] }
   | { readonly type: 'reconciled'; readonly reconciled: boolean }
   | { readonly type: 'fault'; readonly code: ErrorCode; readonly from: PopId };
+
+export interface InvalidatorOptions {
+  readonly invalidations: Invalidations;
+  readonly clock: HybridClock;
+  readonly verify: Verify;
+  /** No peer is configured: there is nobody to reconcile with. */
+  readonly alone: boolean;
+  /** Records were lost on disk: reconcile even so. */
+  readonly damaged?: boolean;
+  /** PoPs known to the cluster, connected or not; those without an acknowledgement are named as missing. */
+  readonly roster?: () => readonly PopId[];
+  readonly waitDeadlineMs?: number;
+  /** In force already, but not on disk: the first `tick` has them written. */
+  readonly unwritten?: readonly SignedPurge[];
+}

@@ -1,8 +1,12 @@
 import { coded, PresageError } from './errors.ts';
-import type { HybridClock } from './hybrid-clock.ts';
 import type { PopId } from './ids.ts';
 import type { Invalidations } from './invalidation.ts';
-import type { InvalidatorEffect, InvalidatorInput, PurgeOrder } from './invalidator-steps.ts';
+import type {
+  InvalidatorEffect,
+  InvalidatorInput,
+  InvalidatorOptions,
+  PurgeOrder,
+} from './invalidator-steps.ts';
 import {
   decodePurgeCall,
   decodePurgeGossip,
@@ -14,7 +18,7 @@ import {
   seal,
 } from './messages/purge.ts';
 import type { Verdict } from './ports.ts';
-import { openPurge, type SignedPurge, type Verify } from './purge.ts';
+import { openPurge, type SignedPurge } from './purge.ts';
 import { answerCompare, answerFetch, PurgeExchange } from './purge-exchange.ts';
 import { PurgeWaiters } from './purge-waiters.ts';
 import { PurgeWrites } from './purge-writes.ts';
@@ -46,19 +50,6 @@ type Call =
   | { readonly kind: 'push'; readonly peer: PopId; readonly ids: readonly string[] }
   | { readonly kind: 'exchange'; readonly peer: PopId; readonly exchange: PurgeExchange };
 
-export interface InvalidatorOptions {
-  readonly invalidations: Invalidations;
-  readonly clock: HybridClock;
-  readonly verify: Verify;
-  /** No peer is configured: there is nobody to reconcile with. */
-  readonly alone: boolean;
-  /** Records were lost on disk: reconcile even so. */
-  readonly damaged?: boolean;
-  /** PoPs known to the cluster, connected or not; those without an acknowledgement are named as missing. */
-  readonly roster?: () => readonly PopId[];
-  readonly waitDeadlineMs?: number;
-}
-
 /**
  * How purges spread and become certain. An own purge is written to disk, then applied, then gossiped and pushed to
  * every connected peer. What arrives is applied at once, written with fsync, and acknowledged only then. Knowledge
@@ -84,6 +75,7 @@ export class Invalidator {
     this.#invalidations = options.invalidations;
     this.#waiters = new PurgeWaiters(options.roster ?? (() => []));
     this.#reconciled = options.alone && !options.damaged;
+    this.#writes.owe(options.unwritten ?? []);
   }
 
   /** Whether all purges that a peer knew are known here since the start or the last time that no peer was left. */

@@ -26,6 +26,14 @@ export class PurgeWrites {
     for (const purge of purges) this.#volatile.set(purge.id, purge);
   }
 
+  /** Purges that are in force but were never written: they come with `takeRefused`. */
+  owe(purges: readonly SignedPurge[]): void {
+    for (const purge of purges) {
+      this.#volatile.set(purge.id, purge);
+      this.#refused.set(purge.id, purge);
+    }
+  }
+
   /** Runs `done` once nothing is volatile that is so now: at once if nothing is. */
   whenDurable(done: Due['done'], refused: Due['refused']): void {
     if (this.#volatile.size === 0) done();
