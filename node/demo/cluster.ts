@@ -56,7 +56,7 @@ export class Cluster {
 
   /** Starts all daemons at once and waits until each is connected to all others. */
   async start(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.pops.map((pop) => pop.start()));
+    await Promise.race([Promise.all(this.pops.map((pop) => pop.start())), rejectOn(signal)]);
     const began = performance.now();
     for (;;) {
       const states = await Promise.all(this.pops.map((pop) => pop.state()));
@@ -84,6 +84,13 @@ export class Cluster {
 }
 
 type Heard = (pop: Pop, event: FeedEvent) => void;
+const rejectOn = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const cancelled = () => reject(new PresageError('CANCELLED'));
+    if (signal.aborted) cancelled();
+    else signal.addEventListener('abort', cancelled, { once: true });
+  });
+
 /** A TCP and UDP port that is free on every address and not among `taken`. */
 async function freePort(addresses: readonly string[], taken: readonly number[]): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt += 1) {
