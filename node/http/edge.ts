@@ -8,7 +8,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Site } from '../../protocol/charter.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
-import type { FetchTicket, Replica } from '../../protocol/replica.ts';
+import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
 import { Directives } from './caching/directives.ts';
 import { Clients } from './client.ts';
 import {
@@ -47,7 +47,7 @@ export interface Edge {
     ticket: FetchTicket,
     site: Site,
     key: ResourceKey,
-    source: 'plan' | 'speculative',
+    source: ReplicaSource,
   ): Promise<Replica | undefined>;
   close(): Promise<void>;
 }
@@ -124,7 +124,7 @@ class HttpEdge implements Edge {
     ticket: FetchTicket,
     site: Site,
     key: ResourceKey,
-    source: 'plan' | 'speculative',
+    source: ReplicaSource,
   ): Promise<Replica | undefined> {
     const slash = key.indexOf('/');
     const host = key.slice(0, slash);

@@ -3,10 +3,11 @@ import { coded, PresageError } from '../../protocol/errors.ts';
 import type { Key16 } from '../../protocol/ids.ts';
 import type { BlobWriter } from '../../protocol/ports.ts';
 import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
+import { bodiless } from './answer.ts';
 import { formatDate, parseDate } from './caching/date.ts';
 import type { Directives } from './caching/directives.ts';
 import { type Fields, firstOf } from './caching/fields.ts';
-import { initialAge } from './caching/freshness.ts';
+import { ageValue, initialAge } from './caching/freshness.ts';
 import { policyOf } from './caching/policy.ts';
 import { type NotStored, storability } from './caching/storability.ts';
 import { renewed, revalidationFields } from './caching/validators.ts';
@@ -69,16 +70,22 @@ export interface Growing {
   readonly variant: string;
   readonly body: GrowingBody;
   readonly length: number | undefined;
+  /** Whether it may answer requests beside the one that brought it, at a demand time. */
+  fresh(now: number): boolean;
 }
 
 /** One request to a peer or the origin, and those who wait for it. */
 export class Fill {
   readonly key16: Key16;
+  /** Names under which others find it. */
+  readonly names = new Set<string>();
   readonly outcome: Promise<Outcome>;
   /** The replica, once it is stored. */
   readonly done: Promise<Replica | undefined>;
   /** A change of the resource overtook the request: its answer is not to be stored. */
   tainted = false;
+  /** All bytes have come; what is left is to store them. */
+  ending = false;
 
   constructor(
     key16: Key16,
@@ -95,6 +102,7 @@ export class Fill {
 export class Fills {
   readonly #context: EdgeContext;
   readonly #running = new Map<string, Fill>();
+  readonly #all = new Set<Fill>();
   readonly #unshared = new LRUCache<Key16, true>({ max: REMEMBERED, ttl: UNSHARED_MS });
   readonly #names = new LRUCache<Key16, readonly string[]>({ max: REMEMBERED });
 
@@ -110,14 +118,15 @@ export class Fills {
   /** Joins the fill that is under way, or begins one. */
   join(request: FillRequest): { readonly fill: Fill; readonly leader: boolean } {
     const { key16 } = request.resolved;
-    if (request.solo) return { fill: this.#begin(request), leader: true };
-    const name = `${key16}\n${variantOf(this.#names.get(key16) ?? [], request.lines)}`;
-    const running = this.#running.get(name);
+    const name = nameOf(key16, variantOf(this.#names.get(key16) ?? [], request.lines));
+    const running = request.solo ? undefined : this.#running.get(name);
     if (running) return { fill: running, leader: false };
     const fill = this.#begin(request);
-    this.#running.set(name, fill);
+    this.#all.add(fill);
+    if (!request.solo) this.#publish(fill, name);
     const ended = () => {
-      if (this.#running.get(name) === fill) this.#running.delete(name);
+      this.#all.delete(fill);
+      this.#withdraw(fill);
     };
     fill.done.then(ended, ended);
     return { fill, leader: true };
@@ -125,15 +134,30 @@ export class Fills {
 
   /** Answers that are under way for a resource are older than a change of it: they serve who waits, and end there. */
   taint(key16: Key16): void {
-    for (const [name, fill] of this.#running) {
+    for (const fill of this.#all) {
       if (fill.key16 !== key16) continue;
       fill.tainted = true;
-      this.#running.delete(name);
+      this.#withdraw(fill);
     }
   }
 
+  /** The fill of a resource whose answer is complete and on its way to the disk, if there is one. */
+  ending(key16: Key16): Fill | undefined {
+    for (const fill of this.#all) if (fill.ending && fill.key16 === key16) return fill;
+    return undefined;
+  }
+
+  #publish(fill: Fill, name: string): void {
+    fill.names.add(name);
+    this.#running.set(name, fill);
+  }
+
+  #withdraw(fill: Fill): void {
+    for (const name of fill.names) if (this.#running.get(name) === fill) this.#running.delete(name);
+  }
+
   get running(): number {
-    return this.#running.size;
+    return this.#all.size;
   }
 
   #begin(request: FillRequest): Fill {
@@ -224,7 +248,7 @@ export class Fills {
     );
     const why = !verdict.store
       ? verdict.why
-      : !response.framed
+      : !response.framed && !bodiless(response.status)
         ? ('framing' as const)
         : (response.length ?? 0) > options.maxObjectBytes
           ? ('size' as const)
@@ -233,18 +257,29 @@ export class Fills {
       if (response.status < 500) this.#unshared.set(key16, true);
       return { kind: 'unshared', response, why: why ?? 'status' };
     }
-    this.#unshared.delete(key16);
     const headers = storedFields(response, verdict.omit);
     const names = varyNames(headers);
     if (names === '*') return { kind: 'unshared', response, why: 'vary' };
     if (names.length > 0 || this.#names.has(key16)) this.#names.set(key16, names);
+    const variant = variantOf(names, request.lines);
+    const { lifetime } = verdict;
+    if (lifetime === 0) {
+      // Each request has to be validated on its own: nobody is served by waiting for another's answer.
+      this.#unshared.set(key16, true);
+      this.#withdraw(fill);
+    } else {
+      this.#unshared.delete(key16);
+      if (fill.names.size > 0) this.#publish(fill, nameOf(key16, variant));
+    }
+    const bornAt = times.receivedAt - ageValue(headers) * 1000;
     const growing: Growing = {
+      fresh: (now) => now - bornAt < lifetime * 1000,
       kind: 'growing',
       status: response.status,
       received: response.headers,
       headers,
       names,
-      variant: variantOf(names, request.lines),
+      variant,
       body: new GrowingBody(deps.blobs),
       length: response.length,
     };
@@ -290,6 +325,7 @@ export class Fills {
     }
     body.end();
     if (!writer) return undefined;
+    fill.ending = true;
     try {
       const { hash, size } = await writer.finish();
       body.stored(hash);
@@ -336,6 +372,8 @@ export class Fills {
     });
   }
 }
+
+const nameOf = (key16: Key16, variant: string): string => `${key16}\n${variant}`;
 
 /**
  * Fields as they are stored: those that name no connection, a Date if the origin sent no readable one, and as Age the

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { PassThrough } from 'node:stream';
 import { coded } from '../../protocol/errors.ts';
 import { bodiless, drained, type Sent } from './answer.ts';
 import { endToEnd, type Fields } from './caching/fields.ts';
@@ -145,7 +146,8 @@ export async function forward(
       host,
       headers,
       signal: gone.signal,
-      ...(hasBody && { body: message }),
+      // Not the message itself: undici destroys its body when it is done, and with it the client's connection.
+      ...(hasBody && { body: message.pipe(new PassThrough()) }),
     });
     await before(answer);
     const sent = await pass(context, request, response, answer, cacheStatus);

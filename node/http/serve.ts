@@ -5,8 +5,10 @@ import { INVALID } from './caching/directives.ts';
 import { variantOf } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import type { FillRequest, Fills, Growing } from './fills.ts';
+import { WINDOW_BYTES } from './growing.ts';
 import type { Lookup, Selected } from './lookup.ts';
 import type { HitKind } from './observation.ts';
+import type { OriginResponse } from './origin.ts';
 import { forward, forwarded, pass, passedHead } from './pass.ts';
 import { refuse } from './refusal.ts';
 import type { EdgeRequest } from './request.ts';
@@ -120,6 +122,14 @@ export class Server {
     const { deps, pop } = this.#context;
     for (let attempt = 0; ; attempt++) {
       const unshared = this.#fills.unshared(resolved.key16);
+      if (unshared && !selected && attempt === 0) {
+        // What was just received is about to be stored: with its validator the origin need not send it again.
+        const ending = this.#fills.ending(resolved.key16);
+        if (ending) {
+          await ending.done;
+          selected = this.#lookup.select(resolved, request.lines);
+        }
+      }
       const partial = request.conditional || request.range !== undefined;
       if ((unshared && partial && !selected) || attempt === ATTEMPTS_MAX) {
         const sent = await forward(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`);
@@ -144,11 +154,15 @@ export class Server {
           break;
         }
         case 'growing':
-          if (!leader && variantOf(outcome.names, request.lines) !== outcome.variant) break;
+          if (
+            !leader &&
+            (variantOf(outcome.names, request.lines) !== outcome.variant || !outcome.fresh(deps.demand.now()))
+          )
+            break;
           return this.#sendGrowing(request, response, outcome, leader, `fwd=${why}${collapsed}`);
         case 'unshared':
           if (!leader) break;
-          if (partial && outcome.response.status < 400) {
+          if (request.range !== undefined && wasteful(outcome.response)) {
             // The client asked for less than the whole, and the whole is of no use to anyone.
             outcome.response.body.destroy();
             break;
@@ -205,7 +219,7 @@ export class Server {
       solo,
       ...(response && {
         interim: (status, headers) => {
-          if (status === 103 && !response.headersSent && !response.destroyed) earlyHints(response, headers);
+          if (!response.headersSent && !response.destroyed) passInterim(response, status, headers);
         },
       }),
     };
@@ -306,11 +320,20 @@ function withoutLength(head: readonly string[]): string[] {
   return kept;
 }
 
-function earlyHints(response: ServerResponse, headers: Record<string, string | string[]>): void {
-  const link = headers.link;
-  if (link === undefined) return;
+/** Whether the whole of an answer is large against what a client wants who asked for a range. */
+const wasteful = (answer: OriginResponse): boolean =>
+  answer.status === 200 && (answer.length === undefined || answer.length > WINDOW_BYTES);
+
+/** Passes on 102 and 103; other interim responses say nothing to a client of ours. */
+function passInterim(
+  response: ServerResponse,
+  status: number,
+  headers: Record<string, string | string[]>,
+): void {
   try {
-    response.writeEarlyHints({ link });
+    if (status === 102) response.writeProcessing();
+    else if (status === 103 && headers['link'] !== undefined)
+      response.writeEarlyHints({ ...headers, link: headers['link'] });
   } catch {
     // Hints that Node does not take are only hints.
   }

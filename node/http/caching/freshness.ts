@@ -51,7 +51,7 @@ export function heuristicLifetime(
 
 /**
  * Age that a response had when it arrived, seconds (`corrected_initial_age`, RFC 9111 §4.2.3). All three times are
- * Unix ms of the real clock. An Age that cannot be read counts as infinite: better a needless fetch than old bytes.
+ * Unix ms of the real clock.
  */
 export function initialAge(headers: Fields, requestedAt: number, receivedAt: number): number {
   const date = parseDate(firstOf(headers, 'date') ?? '', receivedAt);
@@ -60,12 +60,12 @@ export function initialAge(headers: Fields, requestedAt: number, receivedAt: num
   return Math.max(apparent, ageValue(headers) + delay);
 }
 
-/** Value of Age; the first member of a list counts, as RFC 9111 §5.1 recommends. */
+/** Value of Age, seconds. Of a list the first member counts; what is no number is ignored (RFC 9111 §5.1). */
 export function ageValue(headers: Fields): number {
   const lines = linesOf(headers, 'age');
   if (lines.length === 0) return 0;
   const text = lines.join(',').split(',')[0]!.trim();
-  return /^\d+$/.test(text) ? Math.min(Number(text), DELTA_MAX) : DELTA_MAX;
+  return /^\d+$/.test(text) ? Math.min(Number(text), DELTA_MAX) : 0;
 }
 
 /** How long beyond its lifetime a response may still be served, seconds, by the reason. */

@@ -1,5 +1,5 @@
 import { parseDictionary } from 'structured-headers';
-import { Directives, INVALID } from './directives.ts';
+import { Directives } from './directives.ts';
 import { type Fields, linesOf } from './fields.ts';
 
 /** Fields of directives meant for caches of our kind (RFC 9213), the most specific first. */
@@ -24,9 +24,12 @@ export function policyOf(headers: Fields): Policy {
   return { directives: new Directives(linesOf(headers, 'cache-control')), targeted: false };
 }
 
+/** Directives whose value is a number of seconds. */
+const SECONDS = new Set(['max-age', 's-maxage', 'stale-while-revalidate', 'stale-if-error']);
+
 /**
- * A targeted field is a dictionary of structured fields. One that does not parse, or is empty, counts as absent;
- * a member of the wrong type counts as absent too (RFC 9213 §2.1).
+ * A targeted field is a dictionary of structured fields. One that is empty, does not parse, or states a time in
+ * another type than an integer counts as absent (RFC 9213 §2.1).
  */
 function targetedDirectives(lines: readonly string[]): Directives | undefined {
   let dictionary: ReturnType<typeof parseDictionary>;
@@ -38,12 +41,12 @@ function targetedDirectives(lines: readonly string[]): Directives | undefined {
   if (dictionary.size === 0) return undefined;
   const members: string[] = [];
   for (const [name, [value]] of dictionary) {
-    if (value === true) members.push(name);
-    else if (typeof value === 'number' && Number.isInteger(value)) members.push(`${name}=${value}`);
+    if (SECONDS.has(name)) {
+      if (typeof value !== 'number' || !Number.isInteger(value)) return undefined;
+      members.push(`${name}=${value}`);
+    } else if (value === true) members.push(name);
     else if (typeof value === 'string' && (name === 'private' || name === 'no-cache'))
       members.push(`${name}="${value.replace(/["\\]/g, '')}"`);
   }
   return new Directives(members);
 }
-
-export { INVALID };
