@@ -153,7 +153,7 @@ export function createGeography(
   return {
     locate,
     locateText(text) {
-      if (!ipaddr.isValid(text)) return located('default', charter.defaultRegion, 0);
+      if (!isAddress(text)) return located('default', charter.defaultRegion, 0);
       return locate(Uint8Array.from(ipaddr.parse(text).toByteArray()));
     },
   };
@@ -168,12 +168,14 @@ function isMapped(address: Uint8Array): boolean {
   return address[10] === 0xff && address[11] === 0xff;
 }
 
+/** Whether text is an address in full; the library would also take `10.1.3` and octal numbers. */
+const isAddress = (text: string) => ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text);
+
 /** The bytes and length of a CIDR network; a bare address is a network of one. Fails with `CONFIG_INVALID`. */
 export function parseNetwork(cidr: string): { readonly bytes: readonly number[]; readonly length: number } {
   const fail = () => new PresageError('CONFIG_INVALID', `not a network: ${cidr}`, { cidr });
   const [text = '', suffix, ...more] = cidr.trim().split('/');
-  const whole = ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text);
-  if (more.length > 0 || !whole || text.includes('%')) throw fail();
+  if (more.length > 0 || !isAddress(text) || text.includes('%')) throw fail();
   const bytes = ipaddr.parse(text).toByteArray();
   if (suffix !== undefined && !/^\d{1,3}$/.test(suffix)) throw fail();
   const length = suffix === undefined ? bytes.length * 8 : Number(suffix);
