@@ -15,7 +15,7 @@ const USED_MOST = 1 << 14;
 
 /** Forecasts one series. Pure: the same input gives the same numbers, whatever was forecast before. */
 export function predictSeries(series: Series, request: ForecastRequest): SeriesForecast {
-  const horizon = Math.max(1, Math.min(HORIZON_MAX, Math.floor(request.horizon) || 1));
+  const horizon = horizonOf(request);
   const longest = Math.max(0, ...request.seasons.filter((season) => season <= series.values.length / 2));
   const limit = Math.min(USED_MOST, Math.max(USED_LEAST, Math.round(SEASONS_USED * longest), 6 * horizon));
   const shortest = Math.min(...request.seasons.filter((season) => season > 1), longest || 1);
@@ -63,3 +63,21 @@ function countIntervals(mean: Float64Array, values: Float64Array, coverage: numb
   }
   return { lower, upper };
 }
+
+/** A forecast without a model, for when there is no time: one season ago, or the last value. */
+export function cheapPrediction(series: Series, request: ForecastRequest): SeriesForecast {
+  const horizon = horizonOf(request);
+  const season = Math.min(
+    ...request.seasons.filter((length) => length > 1 && length <= series.values.length),
+  );
+  const known = Number.isFinite(season) ? season : 1;
+  const values = cleaned(series.values, 0, 2 * known);
+  const mean = new Float64Array(horizon);
+  for (let h = 0; h < horizon; h++) mean[h] = values[values.length - known + (h % known)] ?? 0;
+  const residuals: Float64Array[] = [];
+  const interval = conformalInterval({ mean, residuals, fitted: residuals, level: 1 }, request.level);
+  return { id: series.id, model: known > 1 ? 'seasonal-naive' : 'naive', mean, ...interval };
+}
+
+const horizonOf = (request: ForecastRequest): number =>
+  Math.max(1, Math.min(HORIZON_MAX, Math.floor(request.horizon) || 1));

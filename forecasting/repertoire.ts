@@ -1,4 +1,4 @@
-import { dayLags, narrowLags, plainLags, seasonalLags, wideLags } from './lags.ts';
+import { dayLags, narrowLags, plainLags, seasonalLags, weekLags, wideLags } from './lags.ts';
 import { doubleSeasonalSmoothing } from './models/double-seasonal-smoothing.ts';
 import { exponentialSmoothing } from './models/exponential-smoothing.ts';
 import { fading, growth } from './models/growth.ts';
@@ -26,6 +26,7 @@ const narrow = ridgeAutoregression({
   discount: DISCOUNT,
 });
 const day = ridgeAutoregression({ name: 'ridge-day', lags: dayLags, ridge: 1e-3, discount: DISCOUNT });
+const week = ridgeAutoregression({ name: 'ridge-week', lags: weekLags, ridge: 1e-2, discount: DISCOUNT });
 const slow = doubleSeasonalSmoothing('ets-slow', {
   level: [0.003, 0.02],
   season: [0.1, 0.3],
@@ -49,6 +50,20 @@ export const SEASONAL_MODELS: readonly Model[] = [
   logarithmic('log-theta', theta('theta')),
 ];
 
+/** For series too short for lags of two long seasons: some days up to two weeks of hours. */
+export const YOUNG_SEASONAL_MODELS: readonly Model[] = [
+  seasonalNaive('seasonal-naive', 0),
+  seasonalNaive('seasonal-naive-long', 1),
+  profile({ name: 'profile', discount: 0.7, recent: 24 }),
+  week,
+  logarithmic('log-ridge-week', week),
+  day,
+  logarithmic('log-ridge-day', day),
+  logarithmic('log-ets-slow', slow),
+  logarithmic('log-theta', theta('theta')),
+  exponentialSmoothing('ses', 0),
+];
+
 /** For series without a season, or with less than two of them. */
 export const PLAIN_MODELS: readonly Model[] = [
   lastValue,
@@ -67,6 +82,12 @@ export const SHORT_MODELS: readonly Model[] = [
   growth({ name: 'growth-fast', fast: 3, slow: 12, damping: 8 }),
   growth({ name: 'growth-slow', fast: 10, slow: 40, damping: 25 }),
   exponentialSmoothing('damped', 0.9),
+];
+
+/** For a burst under way: its hold-outs lie before it, so that these are trusted for what they are and not weighted. */
+export const BURST_MODELS: readonly Model[] = [
+  fading('fading-2', 2),
+  growth({ name: 'growth-fast', fast: 3, slow: 12, damping: 8 }),
 ];
 
 /** For counts that are mostly zero. */

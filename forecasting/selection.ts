@@ -1,6 +1,12 @@
 import type { CombinationOptions } from './combination.ts';
 import type { Model } from './models/model.ts';
-import { PLAIN_MODELS, SEASONAL_MODELS, SHORT_MODELS, SPARSE_MODELS } from './repertoire.ts';
+import {
+  PLAIN_MODELS,
+  SEASONAL_MODELS,
+  SHORT_MODELS,
+  SPARSE_MODELS,
+  YOUNG_SEASONAL_MODELS,
+} from './repertoire.ts';
 
 /** The class of a series, which decides which models may speak and how they are judged. */
 export type SeriesClass = 'empty' | 'sparse' | 'seasonal' | 'plain' | 'short';
@@ -16,6 +22,8 @@ export interface Selection {
 const SPARSE_ZEROS = 0.6;
 /** A season is used once the series holds it and this share of it again. */
 const SEASON_SHARE = 1.5;
+/** From this many of the longest season on, regressions on two of them have hold-outs to prove themselves. */
+const OLD_SEASONS = 3;
 
 /**
  * Class of a series and what goes with it. `holdouts` bounds the work; `young` series, seen for minutes, get models
@@ -69,7 +77,7 @@ export function select(
   }
   return {
     class: 'seasonal',
-    models: SEASONAL_MODELS,
+    models: n >= OLD_SEASONS * usable.at(-1)! ? SEASONAL_MODELS : YOUNG_SEASONAL_MODELS,
     seasons: usable.length > 1 ? [short, usable.at(-1)!] : [short],
     // Hold-outs a whole season apart judge each horizon at the same time of day as the forecast.
     options: {

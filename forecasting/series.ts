@@ -26,16 +26,18 @@ export interface SeriesForecast {
   readonly upper: Float64Array;
 }
 
-/** Six weeks of hours; beyond it no model here says more than its season. */
-export const HORIZON_MAX = 1024;
+/** Over a year of hours; beyond it no model here says more than its season. */
+export const HORIZON_MAX = 10_000;
 /** Keeps one hostile series from holding a worker for seconds. */
 export const VALUES_MAX = 1 << 17;
 /** Demand above this is a defect of the input; it also keeps squares and sums far from overflow. */
 export const VALUE_MAX = 1e15;
+/** Demand below this is none; it keeps quotients of values finite. */
+export const VALUE_MIN = 1e-9;
 
 /**
  * The last `limit` values, fit for models: negative, infinite and missing values are gaps, gaps take the value one
- * season before (or the last one known), and what is beyond `VALUE_MAX` is cut to it.
+ * season before (or the last one known), and what is outside `VALUE_MIN` … `VALUE_MAX` is cut to zero or to it.
  */
 export function cleaned(
   values: Float64Array | readonly number[],
@@ -49,7 +51,7 @@ export function cleaned(
   for (let i = 0; i < out.length; i++) {
     const value = values[from + i]!;
     if (value >= 0 && value < Number.POSITIVE_INFINITY) {
-      last = Math.min(value, VALUE_MAX);
+      last = value < VALUE_MIN ? 0 : Math.min(value, VALUE_MAX);
       if (!known) {
         // Values before the first known one can only be guessed from it.
         out.fill(last, 0, i);

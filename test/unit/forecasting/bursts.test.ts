@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { BurstDetector, FAST_BURSTS, MINUTE_BURSTS } from '../../../forecasting/bursts.ts';
+import { seededRandom } from '../../../protocol/random.ts';
+
+const random = seededRandom(5);
+function poisson(mean: number): number {
+  const limit = Math.exp(-mean);
+  let k = 0;
+  for (let p = random.float(); p > limit; p *= random.float()) k++;
+  return k;
+}
+
+/** Steps a key with Poisson counts; returns the times (ms) of its events. */
+function run(
+  detector: BurstDetector,
+  key: string,
+  binMs: number,
+  untilMs: number,
+  rate: (ms: number) => number,
+): { rises: number[]; falls: number[] } {
+  const rises: number[] = [];
+  const falls: number[] = [];
+  for (let at = binMs; at <= untilMs; at += binMs) {
+    const event = detector.step(key, at, poisson((rate(at) * binMs) / 1000), undefined, binMs);
+    if (event === 'rise') rises.push(at);
+    if (event === 'fall') falls.push(at);
+  }
+  return { rises, falls };
+}
+
+describe('BurstDetector', () => {
+  it('finds nine in ten tenfold rises within 15 s, at 1, 5 and 10 s', () => {
+    for (const binMs of [1000, 5000, 10_000]) {
+      const detector = new BurstDetector(FAST_BURSTS);
+      let found = 0;
+      for (let i = 0; i < 60; i++) {
+        const from = 1_800_000;
+        const { rises } = run(detector, `k${i}`, binMs, from + 15_000 + binMs, (ms) => (ms > from ? 5 : 0.5));
+        if (rises.some((at) => at > from)) found++;
+      }
+      expect(found).toBeGreaterThanOrEqual(54);
+    }
+  });
+
+  it('raises no alarm in 500 series-hours of steady and of daily demand', () => {
+    const detector = new BurstDetector(FAST_BURSTS);
+    let alarms = 0;
+    for (const rate of [0.05, 0.5, 3])
+      alarms += run(detector, `s${rate}`, 2000, 60 * 3_600_000, () => rate).rises.length;
+    for (let i = 0; i < 4; i++) {
+      const daily = (ms: number) => 1 + 0.9 * Math.sin((ms / 86_400_000) * 2 * Math.PI);
+      alarms += run(detector, `d${i}`, 5000, 80 * 3_600_000, daily).rises.length;
+    }
+    expect(alarms).toBe(0);
+  });
+
+  it('finds slow rises on minute counts within three minutes of the first that stands out', () => {
+    const detector = new BurstDetector(MINUTE_BURSTS);
+    let found = 0;
+    for (let i = 0; i < 40; i++) {
+      const from = 6 * 3_600_000;
+      const rate = (ms: number) => 0.2 * (1 + 9 * Math.max(0, Math.min(1, (ms - from) / 600_000)));
+      const { rises } = run(detector, `k${i}`, 60_000, from + 360_000, rate);
+      // 12 a minute is usual; 26 stand out, which the ramp reaches in its second minute.
+      if (rises.some((at) => at > from)) found++;
+    }
+    expect(found).toBeGreaterThanOrEqual(36);
+  });
+
+  it('says rise once and fall once, and finds the next burst as well', () => {
+    const detector = new BurstDetector(FAST_BURSTS);
+    const burst = (ms: number) => (ms > 1_800_000 && ms <= 2_100_000) || (ms > 5_400_000 && ms <= 5_700_000);
+    const { rises, falls } = run(detector, 'k', 1000, 7_200_000, (ms) => (burst(ms) ? 20 : 1));
+    expect(rises).toHaveLength(2);
+    expect(falls).toHaveLength(2);
+    expect(rises[0]).toBeLessThan(1_815_000);
+    expect(falls[0]).toBeGreaterThan(2_100_000);
+    expect(falls[0]).toBeLessThan(2_200_000);
+    expect(detector.active('k')).toBe(false);
+  });
+
+  it('does not take a foreseen rise for a burst', () => {
+    const foreseen = new BurstDetector(MINUTE_BURSTS);
+    const blind = new BurstDetector(MINUTE_BURSTS);
+    let surprises = 0;
+    for (let minute = 1; minute <= 600; minute++) {
+      const count = minute > 300 ? 400 : 40;
+      expect(foreseen.step('k', minute * 60_000, count, count, 60_000)).toBeUndefined();
+      if (blind.step('k', minute * 60_000, count, undefined, 60_000) === 'rise') surprises++;
+    }
+    expect(surprises).toBe(1);
+  });
+
+  it('remembers no more keys than it may, and takes bad numbers for none', () => {
+    const detector = new BurstDetector({ ...FAST_BURSTS, keysMax: 100 });
+    for (let i = 0; i < 1000; i++) detector.step(`k${i}`, i, 1);
+    expect(detector.size).toBe(100);
+    expect(detector.step('bad', 5000, Number.NaN)).toBeUndefined();
+    expect(detector.step('k999', 6000, Number.POSITIVE_INFINITY, Number.NaN)).toBeUndefined();
+  });
+});
