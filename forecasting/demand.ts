@@ -126,13 +126,7 @@ function shortOutlook(
   const models = burst ? BURST_MODELS : selection.models;
   const options = burst ? { ...selection.options, power: 0 } : selection.options;
   if (selection.class === 'empty') return { model: 'none', next: 0, mean: 0, relativeVariance: UNPROVEN };
-  const { model, mean, residuals, fitted } = combine(
-    values,
-    selection.models,
-    horizon,
-    [],
-    selection.options,
-  );
+  const { model, mean, residuals, fitted } = combine(values, models, horizon, [], options);
   return {
     model,
     ...totals(
