@@ -1,3 +1,4 @@
+import { rm, writeFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { Level } from 'level';
 import { PresageError } from '../../protocol/errors.ts';
@@ -19,8 +20,10 @@ const QUARANTINE_RECORDS_MAX = 1000;
 const CHECKSUM_BYTES = 4;
 /** Entries an iterator fetches from LevelDB at once. */
 const ITERATOR_BATCH = 256;
-/** How soon after a failed write the database is opened afresh; LevelDB refuses all writes after one has failed. */
-const REOPEN_AFTER_MS = 1000;
+/** How often, after a failed write, it is tried whether the disk takes writes again. */
+const RECOVER_MS = 1000;
+/** Written and removed to try it: more than LevelDB needs to recover its log into a table. */
+const PROBE_BYTES = 8 << 20;
 
 type Store = Level<string, Uint8Array>;
 /** A static of classic-level that the types of `level` leave out. */
@@ -75,7 +78,9 @@ class LevelDatabase implements Database {
   readonly #writes = new Set<Promise<void>>();
   /** While set, nothing new begins. */
   #pause: Promise<void> | undefined;
-  #failedAt: number | undefined;
+  /** The failure of a write, until the store has been opened afresh. */
+  #broken: PresageError | undefined;
+  #triedAt = 0;
   #quarantined: number | undefined;
   #closed = false;
 
@@ -136,9 +141,10 @@ class LevelDatabase implements Database {
   }
 
   async write(writes: readonly Raw[], sync: boolean): Promise<void> {
-    await this.#recover();
+    if (this.#broken) await this.#recover();
     while (this.#pause) await this.#pause;
     this.#refuseClosed();
+    if (this.#broken) throw this.#broken;
     // Nothing may await from here until the write is on the list.
     const writing = this.#store.batch([...writes], { sync });
     const settled = writing.then(
@@ -150,12 +156,17 @@ class LevelDatabase implements Database {
       await writing;
     } catch (error) {
       const failure = storeError(error, this.#directory);
-      if (!this.#closed) this.#failedAt = performance.now();
       this.#metrics.count('errors_total', { code: failure.code });
-      throw failure;
+      if (!this.#closed && !this.#broken) {
+        this.#broken = failure;
+        this.#triedAt = performance.now();
+        this.#log.error('the database cannot be written; reads go on', { error: failure });
+      }
     } finally {
       this.#writes.delete(settled);
     }
+    // What was written behind a torn record in LevelDB's log would be lost at the next start.
+    if (this.#broken) throw this.#broken;
   }
 
   /**
@@ -169,6 +180,7 @@ class LevelDatabase implements Database {
       key: key.slice(2, 100),
       reason: reasonOf(error),
     });
+    if (this.#broken) return;
     await this.#alone(async () => {
       const current = await this.#store.get(key);
       if (!current || Buffer.compare(current, damaged) !== 0) return;
@@ -193,17 +205,31 @@ class LevelDatabase implements Database {
     if (this.#closed) throw new PresageError('CANCELLED', 'the database is closed');
   }
 
-  /** After a failed write the store is opened afresh before the next, so that service goes on when the disk does. */
+  /**
+   * A failed write leaves a torn record in LevelDB's log, behind which nothing is safe. Nothing more is written until
+   * the disk takes writes again and the store has been opened afresh, which begins a new log; reads go on meanwhile.
+   */
   async #recover(): Promise<void> {
-    if (this.#failedAt === undefined || performance.now() - this.#failedAt < REOPEN_AFTER_MS) return;
-    this.#failedAt = undefined;
+    if (performance.now() - this.#triedAt < RECOVER_MS) return;
+    this.#triedAt = performance.now();
+    const probe = `${this.#directory}.probe`;
+    try {
+      await writeFile(probe, Buffer.alloc(PROBE_BYTES), { flush: true });
+    } catch {
+      return;
+    } finally {
+      await rm(probe, { force: true }).catch(() => undefined);
+    }
     await this.#alone(async () => {
-      await this.#store.close();
-      await this.#store.open();
-      this.#log.info('the database was opened afresh after a failed write', { directory: this.#directory });
-    }).catch((error: unknown) => {
-      this.#failedAt = performance.now();
-      throw storeError(error, this.#directory);
+      if (!this.#broken) return;
+      try {
+        await this.#store.close();
+        await this.#store.open();
+        this.#broken = undefined;
+        this.#log.info('the database can be written again', { directory: this.#directory });
+      } catch (error) {
+        this.#broken = storeError(error, this.#directory);
+      }
     });
   }
 
@@ -338,6 +364,6 @@ function storeError(error: unknown, directory: string): PresageError {
   }
   if (levelCode(error) === 'LEVEL_CORRUPTION')
     return new PresageError('STORE_CORRUPT', reason, { directory }, error);
-  const code = /no space left|ENOSPC|disk quota/i.test(reason) ? 'STORE_FULL' : 'STORE_IO';
+  const code = /no space left|ENOSPC|disk quota|file too large/i.test(reason) ? 'STORE_FULL' : 'STORE_IO';
   return new PresageError(code, `${directory}: ${reason}`, { directory }, error);
 }

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { execFileSync, fork } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -114,5 +114,37 @@ describe('the database on a disk that misbehaves', () => {
       expect(await database.table(spec).get(`k${id}`)).toEqual(thing(id));
     await database.close();
     expect(readFileSync(join(directory, 'CURRENT'), 'utf8')).toMatch(/^MANIFEST/);
+  });
+
+  it('refuses writes with a clear word while the disk is full, reads on, and writes again when there is room', async () => {
+    // A limit on the size of files stands for the full disk: it needs no mount and no other user's consent.
+    const child = fork(new URL('./level-filler.ts', import.meta.url), [directory], {
+      execPath: '/bin/sh',
+      execArgv: ['-c', 'ulimit -S -f 512; exec "$0" "$@"', process.execPath],
+    });
+    const reports: Record<string, unknown>[] = [];
+    child.on('message', (report: Record<string, unknown>) => {
+      reports.push(report);
+      if (reports.length > 1) return;
+      execFileSync('prlimit', ['--pid', String(child.pid), '--fsize=unlimited']);
+      child.send('there is room');
+    });
+    expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(0);
+    expect(reports).toMatchObject([{ code: 'STORE_FULL', readable: true }, { readable: true }]);
+    expect(reports[1]?.lines).toEqual([
+      'the database cannot be written; reads go on',
+      'the database can be written again',
+    ]);
+    const stored = Number(reports[0]?.stored);
+    const database = await open();
+    const blocks = database.table({
+      name: 'blocks',
+      prefix: 3,
+      encode: (b: Uint8Array) => b,
+      decode: (b) => b,
+    });
+    for (let id = 0; id < stored; id += 1) expect((await blocks.get(`k${id}`))?.[0]).toBe(id % 251);
+    expect(await blocks.get('again')).toHaveLength(4096);
+    await database.close();
   });
 });
