@@ -1,7 +1,7 @@
 import type { RegionId } from '../protocol/ids.ts';
 
 /** Parts of the horizon at which an open sample is judged; what has not come by then counts as "not yet". */
-const SLICES = [1 / 64, 1 / 16, 1 / 4, 1] as const;
+const SLICES = [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1] as const;
 /**
  * First requests thin out as a pair stays unasked: the chance grows with (time / horizon)^SHAPE. A Weibull shape
  * below one, as mixtures of rates have.
@@ -20,6 +20,10 @@ const MEMORY = 20_000;
 /** Outcomes after which the measured shape outweighs the assumed one. */
 const SHAPE_TRUST = 50;
 const BASE_MEMORY = 2_000;
+/** Pairs that must be at risk for an arrival among them to say anything. */
+const RISK_MIN = 8;
+/** Evidence beyond this is not kept, so that lost skill shows soon. */
+const GAIN_MAX = 100;
 /** Regions whose base rate is kept apart. */
 const REGIONS_MAX = 4096;
 
@@ -27,9 +31,6 @@ interface Sample {
   readonly region: RegionId;
   readonly at: number;
   readonly x: Float64Array;
-  /** Log of the expected arrivals within the horizon, as predicted when the sample was opened: model and base. */
-  readonly claim: number;
-  readonly base: number;
   slice: number;
   /** When it came; Infinity while it has not. */
   came: number;
@@ -37,9 +38,11 @@ interface Sample {
 
 /** How much better than the base rate the model was, on outcomes that it had not seen. */
 export interface Skill {
-  /** Log-likelihood over the base rate's, in nats, of matured outcomes; decays. */
+  /** Partial log-likelihood over that of equal chances, nats; never below 0 nor above `GAIN_MAX`. */
   readonly gain: number;
+  /** First requests that it was measured on. */
   readonly arrivals: number;
+  /** Matured outcomes that the weights were learned from. */
   readonly outcomes: number;
 }
 
@@ -63,6 +66,8 @@ export class Arrivals {
   readonly #base = new Map<RegionId, { arrivals: number; exposure: number }>();
   readonly #all = { arrivals: 0, exposure: 0 };
   readonly #shape = SLICES.map(() => ({ arrivals: 0, watched: 0 }));
+  readonly #risk = new Map<RegionId, { pairs: number; ratios: number }>();
+  readonly #claims = new Map<string, { risk: { pairs: number; ratios: number }; ratio: number }>();
   #count = 0;
   #gain = 0;
   #arrivals = 0;
@@ -107,8 +112,8 @@ export class Arrivals {
   watch(pair: string, region: RegionId, x: Float64Array, at: number): void {
     const open = this.#open.get(pair);
     if (this.#count >= SAMPLES_MAX || (open !== undefined && open.length >= PER_PAIR_MAX)) return;
-    const base = Math.log(this.baseOf(region));
-    const sample = { region, at, x: x.slice(), claim: base + this.#claim(x), base, slice: 0, came: Infinity };
+    const sample = { region, at, x: x.slice(), slice: 0, came: Number.POSITIVE_INFINITY };
+    this.#claimed(pair, region, Math.exp(this.#claim(x)));
     if (open === undefined) this.#open.set(pair, [sample]);
     else open.push(sample);
     this.#queues[0]![0].push(sample);
@@ -126,6 +131,7 @@ export class Arrivals {
     // They are judged when the part of the horizon ends: were arrivals counted at once and absences later, the
     // model would begin by seeing nothing but arrivals.
     this.#open.delete(pair);
+    this.#score(pair);
     for (const sample of open) sample.came = at;
   }
 
@@ -157,9 +163,49 @@ export class Arrivals {
     for (const [pair, open] of this.#open) {
       if (open[0]!.slice < SLICES.length) continue;
       const left = open.filter((sample) => sample.slice < SLICES.length);
-      if (left.length === 0) this.#open.delete(pair);
-      else this.#open.set(pair, left);
+      if (left.length === 0) {
+        this.#open.delete(pair);
+        this.#unclaimed(pair);
+      } else this.#open.set(pair, left);
     }
+  }
+
+  #claimed(pair: string, region: RegionId, ratio: number): void {
+    this.#unclaimed(pair);
+    let risk = this.#risk.get(region);
+    if (risk === undefined) {
+      risk = { pairs: 0, ratios: 0 };
+      this.#risk.set(region, risk);
+    }
+    risk.pairs += 1;
+    risk.ratios += ratio;
+    this.#claims.set(pair, { risk, ratio });
+  }
+
+  #unclaimed(pair: string): void {
+    const claim = this.#claims.get(pair);
+    if (claim === undefined) return;
+    this.#claims.delete(pair);
+    claim.risk.pairs -= 1;
+    claim.risk.ratios -= claim.ratio;
+  }
+
+  /**
+   * One term of the partial likelihood (Cox 1975): the claim for the pair that came against the mean claim for all
+   * pairs of its region that might have come. Were there nothing to know, each were as likely as the other, the
+   * product of these terms would be a martingale of mean one, and by Ville's inequality it would exceed e^g with a
+   * chance of e^-g at most, however long one waits.
+   */
+  #score(pair: string): void {
+    const claim = this.#claims.get(pair);
+    if (claim === undefined) return;
+    const { risk, ratio } = claim;
+    if (risk.pairs >= RISK_MIN) {
+      const term = Math.log(ratio / Math.max(1e-9, risk.ratios / risk.pairs));
+      this.#gain = Math.max(0, Math.min(GAIN_MAX, this.#gain + term));
+      this.#arrivals += 1;
+    }
+    this.#unclaimed(pair);
   }
 
   /** Plain data for persistence; open samples are not kept. */
@@ -230,15 +276,7 @@ export class Arrivals {
     const { x, region } = sample;
     const exposure = watched * this.#shareOf(slice);
     const keep = 1 - Math.LN2 / MEMORY;
-    this.#gain = Math.max(
-      0,
-      this.#gain * keep +
-        came * (sample.claim - sample.base) -
-        (Math.exp(sample.claim) - Math.exp(sample.base)) * exposure,
-    );
-    this.#arrivals = this.#arrivals * keep + came;
-    this.#outcomes = this.#outcomes * keep + 1;
-
+    this.#outcomes += 1;
     const base = this.baseOf(region);
     const mean = Math.exp(this.#claim(x)) * base * exposure;
     const n = this.#n;

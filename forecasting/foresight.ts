@@ -23,15 +23,16 @@ import {
 } from '../protocol/placement.ts';
 import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
 import { Arrivals, type Skill } from './arrivals.ts';
+import type { Explanation } from './explanation.ts';
 import { FEATURE_COUNT, FEATURES, PairFeatures } from './pair-features.ts';
 
 /** Resources not asked for anywhere within so many horizons are not planned for. */
 const ACTIVE_HORIZONS = 1.5;
 /** Each epoch this share of the resources that did not change is looked at again. */
 const ROTATION = 8;
-/** Nats over the base rate before the model is believed at all, and at which it is believed fully. */
-const SKILL_MIN = 40;
-const SKILL_FULL = 80;
+/** Nats of skill before the model is believed at all (chance alone: one in e^10), and fully. */
+const SKILL_MIN = 10;
+const SKILL_FULL = 20;
 /** Least credit, thousandths, worth a place in the plan's input. */
 const CREDIT_MIN = 5;
 /** A PoP that has not been heard of for so many of its windows takes no mirrors. */
@@ -79,31 +80,6 @@ export interface EpochOutcome {
   readonly ownShare: readonly Share[];
 }
 
-/** What this PoP knows of a resource and what its last plan made of it. */
-export interface Explanation {
-  readonly known: boolean;
-  readonly size: number;
-  readonly requests: number;
-  readonly clients: number;
-  readonly regions: readonly {
-    readonly region: RegionId;
-    readonly requests: number;
-    readonly first: number;
-    readonly last: number;
-  }[];
-  readonly pops: readonly { readonly pop: PopId; readonly first: number; readonly last: number }[];
-  readonly demand: readonly PlanDemand[];
-  readonly placements: readonly Placement[];
-  readonly skips: readonly Skip[];
-  /** For each region that has not asked: the features, and by what factor each moves the rate from the base. */
-  readonly reasons: readonly {
-    readonly region: RegionId;
-    readonly base: number;
-    readonly expected: number;
-    readonly factors: readonly { readonly feature: string; readonly factor: number }[];
-  }[];
-}
-
 /** Learned state as plain data, for the database. The history has rows of its own. */
 export interface ForesightSnapshot {
   readonly edition: 1;
@@ -119,8 +95,8 @@ export interface ForesightSnapshot {
  * One PoP's foresight: what it folds from the summaries of all, what it expects to be asked for where, and the
  * plan that follows. Pure: demand time is an argument. Every PoP plans for all, and reads off its own share.
  *
- * Mirrors are credited only with what the arrivals model knows beyond the base rate of first requests, and only
- * once it has shown on matured outcomes that it knows more; so on a load with nothing to learn nothing is mirrored.
+ * Mirrors earn credit only once the arrivals model has shown, on first requests that it had not seen, that it tells
+ * pairs apart better than chance; so on a load with nothing to learn nothing is mirrored, however busy it is.
  */
 export class Foresight {
   readonly self: PopId;
@@ -165,7 +141,7 @@ export class Foresight {
     return this.#parameters;
   }
 
-  /** The model's measured lead over the base rate, and how far it is believed, thousandths. */
+  /** The model's measured lead over chance, and how far it is believed, thousandths. */
   get skill(): Skill & { readonly trust: number } {
     return { ...this.#arrivals.skill, trust: this.#trust() };
   }
@@ -403,13 +379,13 @@ export class Foresight {
         const pair = resource.key16 + region;
         if (watch || this.#arrivals.watched(pair) === 0) this.#arrivals.watch(pair, region, this.#x, now);
       }
-      const beyond = Math.max(0, expected - this.#arrivals.baseOf(region));
-      const credit = Math.floor((1 - Math.exp(-beyond)) * trust);
+      const chance = Math.floor(1000 * (1 - Math.exp(-expected)));
+      const credit = Math.floor((chance * trust) / 1000);
       if (credit < CREDIT_MIN) continue;
       demand.push({
         region,
         expected: Math.min(0x7fffffff, Math.floor(1000 * expected)),
-        chance: Math.floor(1000 * (1 - Math.exp(-expected))),
+        chance,
         credit,
         held: false,
       });

@@ -158,8 +158,6 @@ export class MirrorLedger {
     for (const [key16, entry] of this.#entries) {
       if (now - entry.at < horizonMs) break;
       if (entry.state === 'open') this.#judge(key16, 'unused');
-      // Late use is watched for as long again.
-      if (now - entry.at > 2 * horizonMs) this.#entries.delete(key16);
     }
   }
 

@@ -41,7 +41,7 @@ export interface PlanDemand {
   readonly expected: number;
   /** Chance that there is a request at all, thousandths: what is not at risk of going unused. */
   readonly chance: number;
-  /** The part of that chance which the forecast has earned beyond the base rate, thousandths. */
+  /** That chance as far as the forecast has earned belief, thousandths: what a mirror is worth. */
   readonly credit: number;
   /** The region has asked before, so its PoP keeps the content rather than mirrors it. */
   readonly held: boolean;

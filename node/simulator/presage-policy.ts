@@ -1,0 +1,170 @@
+import { Foresight, type Member, type Share } from '../../forecasting/foresight.ts';
+import { type Charter, LOCAL_DISTANCE_MS } from '../../protocol/charter.ts';
+import type { Key16, PopId, RegionId, SiteId } from '../../protocol/ids.ts';
+import type { Capacities } from '../../protocol/summary.ts';
+import { DemandWindow } from '../../protocol/window.ts';
+import type { Trace, TraceRequest, TraceResource } from './trace.ts';
+import type { Policy, World, WorldOptions } from './world.ts';
+
+/** The beat of the simulated cluster, all in ms of demand time. */
+export interface PresageTiming {
+  /** Length of a window. */
+  readonly windowMs: number;
+  /** From the end of a window to the first transfer that follows from it. */
+  readonly delayMs: number;
+  readonly horizonMs: number;
+}
+
+export const DEFAULT_TIMING: PresageTiming = { windowMs: 30_000, delayMs: 15_000, horizonMs: 7_200_000 };
+
+const SITE = 'site' as SiteId;
+
+/** The charter that the simulated PoPs share: a region each, distances from the world. */
+export function simulatedCharter(
+  regions: readonly RegionId[],
+  options: Pick<WorldOptions, 'distances'>,
+  { windowMs, horizonMs }: PresageTiming,
+): Charter {
+  const distances = Object.fromEntries(
+    regions.map((region, a) => [
+      region,
+      Object.fromEntries(
+        regions.map((other, b) => [other, a === b ? LOCAL_DISTANCE_MS : (options.distances[a]?.[b] ?? 100)]),
+      ),
+    ]),
+  );
+  return {
+    version: 1,
+    cluster: 'simulated',
+    epochMs: windowMs,
+    horizonMs,
+    regions,
+    distances,
+    networks: [],
+    countries: {},
+    defaultRegion: regions[0]!,
+    sites: [
+      {
+        id: SITE,
+        hosts: ['*'],
+        origin: 'http://origin.invalid',
+        secret: new Uint8Array(32),
+        normalise: { dropParameters: [], sortParameters: false, ignoreQuery: false },
+        allow: ['*'],
+        private: false,
+        shield: 'home',
+        cutOff: 'revalidate',
+      },
+    ],
+  };
+}
+
+/** Presage as the daemon runs it: a window, a history and a foresight per PoP, and every PoP pulls its own share. */
+export class PresagePolicy implements Policy {
+  readonly name = 'presage';
+  readonly peers = true;
+  readonly foresights: Foresight[] = [];
+  readonly #timing: PresageTiming;
+  #windows: DemandWindow[] = [];
+  #byKey = new Map<Key16, TraceResource>();
+  #regions: readonly RegionId[] = [];
+  #capacities: Capacities | undefined;
+  #end = 0;
+  /** Transfers that wait for the delay to pass. */
+  #due: { at: number; shares: (readonly Share[])[] }[] = [];
+  /** Milliseconds of real time that planning took, one an epoch and PoP. */
+  readonly planMs: number[] = [];
+
+  constructor(timing: PresageTiming = DEFAULT_TIMING) {
+    this.#timing = timing;
+  }
+
+  begin({ trace, options }: World): void {
+    const start = trace.requests[0]?.at ?? 0;
+    this.#regions = trace.regions;
+    this.#byKey = new Map([...trace.resources.values()].map((resource) => [resource.key16, resource]));
+    this.#end = start + this.#timing.windowMs;
+    const charter = simulatedCharter(trace.regions, options, this.#timing);
+    const members = membersOf(trace);
+    this.#capacities = {
+      storageBudgetMiB: Math.max(1, Math.floor(options.storage / (1 << 20))),
+      storageFreeMiB: Math.max(1, Math.floor(options.storage / (1 << 20))),
+      fillKiBps: Math.max(1, Math.floor(options.bandwidth / 1024)),
+      load: 0,
+      state: 'up',
+    };
+    for (const { id } of members) {
+      this.#windows.push(new DemandWindow(id, start, 1));
+      this.foresights.push(new Foresight({ self: id, charter, members }));
+    }
+  }
+
+  served({ at, key16, pop, clientPrefix, resource }: TraceRequest): void {
+    this.#windows[pop]!.observe({
+      key16,
+      site: SITE,
+      region: this.#regions[pop]!,
+      bytes: resource.size,
+      size: resource.size,
+      clientPrefix,
+      at,
+      shareable: true,
+      query: resource.query,
+      kind: resource.kind,
+      group: resource.group,
+    });
+    this.foresights[pop]!.requested(key16);
+  }
+
+  tick(now: number, world: World): void {
+    while (this.#end <= now) {
+      this.#release(this.#end, world);
+      this.#epoch(this.#end);
+      this.#end += this.#timing.windowMs;
+    }
+    this.#release(now, world);
+  }
+
+  arrived(pop: number, resource: TraceResource, at: number): void {
+    this.foresights[pop]!.mirrored(resource.key16, resource.size, at);
+  }
+
+  evicted(pop: number, key16: Key16): void {
+    this.foresights[pop]!.released(key16);
+  }
+
+  #epoch(at: number): void {
+    const capacities = this.#capacities!;
+    const summaries = this.#windows.map((window, pop) =>
+      window.close(at, capacities, this.foresights[pop]!.takeWorth()),
+    );
+    const shares = this.foresights.map((foresight) => {
+      const begun = performance.now();
+      for (const summary of summaries) foresight.fold(summary);
+      const { ownShare } = foresight.epoch(at);
+      this.planMs.push(performance.now() - begun);
+      return ownShare;
+    });
+    this.#due.push({ at: at + this.#timing.delayMs, shares });
+  }
+
+  #release(now: number, world: World): void {
+    while (this.#due.length > 0 && this.#due[0]!.at <= now) {
+      const { at, shares } = this.#due.shift()!;
+      shares.forEach((share, pop) => {
+        for (const { key16, purpose } of share) {
+          const resource = this.#byKey.get(key16);
+          if (purpose === 'mirror' && resource !== undefined) world.mirror(pop, resource, at);
+        }
+      });
+    }
+  }
+}
+
+function membersOf(trace: Trace): Member[] {
+  return trace.regions.map((region, pop) => ({
+    id: `pop-${String(pop + 1).padStart(4, '0')}` as PopId,
+    name: `pop-${pop + 1}`,
+    region,
+  }));
+}
