@@ -9,7 +9,7 @@ import type { WriterHost } from './blob-writer.ts';
 /** What an assembler needs of the store beside what a writer needs. */
 export interface AssemblerHost extends WriterHost {
   /** Called once when the assembler is finished or called off. */
-  closed(): void;
+  closed(): Promise<void>;
 }
 
 /**
@@ -101,6 +101,10 @@ export class ChunkAssembler implements BlobAssembler {
   }
 
   finish(): Promise<void> {
+    if (!this.#finishing && !this.#closed && this.#missing.size > 0) {
+      const reason = `${this.#missing.size} chunks are missing`;
+      return Promise.reject(new PresageError('CONTENT_MISSING', reason, { hash: this.#manifest.hash }));
+    }
     this.#finishing ??= this.#finish();
     return this.#finishing;
   }
@@ -109,17 +113,11 @@ export class ChunkAssembler implements BlobAssembler {
     if (this.#closed) return;
     this.#closed = true;
     await this.#file.close().catch(() => undefined);
-    this.#host.closed();
+    await this.#host.closed();
   }
 
   async #finish(): Promise<void> {
     if (this.#closed) throw new PresageError('CANCELLED', 'The assembly was called off');
-    if (this.#missing.size > 0) {
-      this.#finishing = undefined;
-      throw new PresageError('CONTENT_MISSING', `${this.#missing.size} chunks are missing`, {
-        hash: this.#manifest.hash,
-      });
-    }
     this.#closed = true;
     const { size, hash } = this.#manifest;
     try {
@@ -151,7 +149,7 @@ export class ChunkAssembler implements BlobAssembler {
       this.#host.space.release(this.#reserved);
       throw diskError(error, 'Finishing a content');
     } finally {
-      this.#host.closed();
+      await this.#host.closed();
     }
   }
 }

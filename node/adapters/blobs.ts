@@ -285,7 +285,7 @@ class FileBlobs implements Blobs {
     this.#report();
   }
 
-  #assemblyClosed(manifest: Manifest, path: string): void {
+  #assemblyClosed(manifest: Manifest, path: string): Promise<void> {
     this.#assemblers.delete(manifest.hash);
     const counting = (async () => {
       const left = await stat(path).catch(() => undefined);
@@ -298,19 +298,21 @@ class FileBlobs implements Blobs {
       this.#closing.delete(manifest.hash);
     })();
     this.#closing.set(manifest.hash, counting);
+    return counting;
   }
 
   /** Partial contents go before anything whole does. */
   async #makeRoom(bytes: number): Promise<void> {
-    let freed = 0;
+    const before = this.#space.used;
+    const lacking = () => bytes - (before - this.#space.used);
+    await Promise.all(this.#closing.values());
     for (const [hash, partial] of [...this.#partials]) {
-      if (freed >= bytes) return;
+      if (lacking() <= 0) return;
       this.#partials.delete(hash);
       await this.#files.removePartial(hash);
       this.#space.release(partial);
-      freed += partial;
     }
-    if (freed < bytes) await this.#deps.makeRoom?.(bytes - freed);
+    if (lacking() > 0) await this.#deps.makeRoom?.(lacking());
   }
 
   #mayKeep(entry: Entry): boolean {
