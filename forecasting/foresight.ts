@@ -19,12 +19,13 @@ import {
   type PlanPop,
   type PlanResource,
   plan,
-  type Skip,
 } from '../protocol/placement.ts';
 import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
 import { Arrivals, type Skill } from './arrivals.ts';
 import type { Explanation } from './explanation.ts';
 import { FEATURE_COUNT, FEATURES, PairFeatures } from './pair-features.ts';
+
+export type { Explanation } from './explanation.ts';
 
 /** Resources not asked for anywhere within so many horizons are not planned for. */
 const ACTIVE_HORIZONS = 1.5;
