@@ -6,11 +6,14 @@ import { fileURLToPath } from 'node:url';
  * The program: one command line in, an exit code out. What nobody caught is told with code and remedy.
  *
  * Run from its sources, it keeps them compiled below node_modules: without, each start would load the compiler that
- * strips the types, which costs a fifth of a second and some 15 MB. The directory is the package's own, not a
+ * strips the types, which costs a fifth of a second and some 20 MB. The directory is the package's own, not a
  * shared one, so that nobody else can plant code there.
  */
 if (import.meta.url.endsWith('.ts') && process.env.NODE_COMPILE_CACHE === undefined) {
-  enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/presage', import.meta.url)));
+  const directory = fileURLToPath(new URL('../node_modules/.cache/presage', import.meta.url));
+  enableCompileCache(directory);
+  // Worker threads and child processes look here: a worker takes 21 MB in place of 55.
+  process.env.NODE_COMPILE_CACHE = directory;
 }
 /** A daemon does not live to its regular end if it is killed; what it compiled is kept once all is loaded. */
 const FLUSH_MS = 5000;
