@@ -12,20 +12,15 @@ import type { Charter } from '../protocol/charter.ts';
 import { Companions } from '../protocol/companions.ts';
 import { History, type ResourceDemand } from '../protocol/history.ts';
 import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
-import {
-  type Placement,
-  type Plan,
-  type PlanDemand,
-  type PlanPop,
-  type PlanResource,
-  plan,
-} from '../protocol/placement.ts';
+import { type Plan, type PlanDemand, type PlanPop, type PlanResource, plan } from '../protocol/placement.ts';
 import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
 import { Arrivals, type Skill } from './arrivals.ts';
 import type { Explanation } from './explanation.ts';
 import { FEATURE_COUNT, FEATURES, PairFeatures } from './pair-features.ts';
+import { type Share, shareOf } from './share.ts';
 
 export type { Explanation } from './explanation.ts';
+export type { Share } from './share.ts';
 
 /** Resources not asked for anywhere within so many horizons are not planned for. */
 const ACTIVE_HORIZONS = 1.5;
@@ -61,18 +56,6 @@ export interface ForesightOptions {
   readonly members: readonly Member[];
   /** `memory.history`, bytes. */
   readonly historyBytes?: number;
-}
-
-/** One replica of this PoP's share of the plan. */
-export interface Share {
-  readonly key16: Key16;
-  readonly size: number;
-  readonly value: number;
-  readonly tier: Placement['tier'];
-  /** `mirror`: to be pulled if it is not here. `keep`: clients asked for it; worth keeping, never pulled. */
-  readonly purpose: Placement['purpose'];
-  /** In words, for `explain`. */
-  readonly reason: string;
 }
 
 export interface EpochOutcome {
@@ -209,19 +192,11 @@ export class Foresight {
       parameters: this.#parameters,
     };
     this.#plan = plan(state, this.#charter);
-    const ownShare: Share[] = [];
     this.#chances.clear();
-    for (const placement of this.#plan.placements) {
-      if (placement.pop !== this.self) continue;
-      const { key16, size, value, tier, purpose, chance, expected, region } = placement;
-      if (purpose === 'mirror') this.#chances.set(key16, chance);
-      const reason =
-        purpose === 'mirror'
-          ? `chance ${(chance / 10).toFixed(1)} % of a first request from ${region} within the horizon`
-          : `${(expected / 1000).toFixed(1)} requests expected from ${region} within the horizon`;
-      ownShare.push({ key16, size, value, tier, purpose, reason });
+    for (const { pop, purpose, key16, chance } of this.#plan.placements) {
+      if (pop === this.self && purpose === 'mirror') this.#chances.set(key16, chance);
     }
-    return { plan: this.#plan, ownShare };
+    return { plan: this.#plan, ownShare: shareOf(this.#plan, this.self) };
   }
 
   /** A client asked for it here; true if a mirror was used for the first time. */
