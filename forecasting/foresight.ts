@@ -1,10 +1,12 @@
 import {
+  addOutcomes,
   adjust,
   DEFAULT_PARAMETERS,
   type LedgerTotals,
   MirrorLedger,
   NO_OUTCOME,
   type Outcome,
+  outcomeOf,
   type Parameters,
   remember,
 } from '../protocol/adjustment.ts';
@@ -98,7 +100,7 @@ export class Foresight {
   #members: readonly Member[];
   #parameters: Parameters = DEFAULT_PARAMETERS;
   #outcome: Outcome = NO_OUTCOME;
-  #news = { usedKiB: 0, unusedKiB: 0, expectedMilliKiB: 0 };
+  #news: Outcome = NO_OUTCOME;
   #plan: Plan = { placements: [], skips: [] };
   #round = 0;
   #now = 0;
@@ -168,8 +170,7 @@ export class Foresight {
       length: summary.to - summary.from,
     });
     if (summary.pop !== this.self) {
-      this.#news.usedKiB += summary.worth.usedKiB;
-      this.#news.unusedKiB += summary.worth.unusedKiB;
+      this.#news = addOutcomes(this.#news, outcomeOf(summary.worth));
     }
     return true;
   }
@@ -216,10 +217,8 @@ export class Foresight {
 
   /** For this PoP's next summary: what mirroring came to since the last one. To be called once a window. */
   takeWorth(): Worth {
-    const { worth, lot } = this.#ledger.take();
-    this.#news.usedKiB += lot.usedKiB;
-    this.#news.unusedKiB += lot.unusedKiB;
-    this.#news.expectedMilliKiB += lot.expectedMilliKiB;
+    const worth = this.#ledger.take();
+    this.#news = addOutcomes(this.#news, outcomeOf(worth));
     return worth;
   }
 
@@ -286,7 +285,7 @@ export class Foresight {
 
   #adjust(): void {
     const lot = this.#news;
-    this.#news = { usedKiB: 0, unusedKiB: 0, expectedMilliKiB: 0 };
+    this.#news = NO_OUTCOME;
     this.#outcome = remember(this.#outcome, lot);
     this.#parameters = adjust(this.#parameters, this.#outcome, lot);
   }

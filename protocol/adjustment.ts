@@ -40,24 +40,38 @@ const MEMORY_KIB = 64 * 1024;
 export interface Outcome {
   readonly usedKiB: number;
   readonly unusedKiB: number;
-  /** Mirrored chance times KiB: what the plan expected to be used, thousandths of a KiB; 0 if not known. */
-  readonly expectedMilliKiB: number;
+  /** Chance times KiB of judged mirrors, as far as it is known, and what was used of those. */
+  readonly promisedKiB: number;
+  readonly keptKiB: number;
 }
 
-export const NO_OUTCOME: Outcome = { usedKiB: 0, unusedKiB: 0, expectedMilliKiB: 0 };
+export const NO_OUTCOME: Outcome = { usedKiB: 0, unusedKiB: 0, promisedKiB: 0, keptKiB: 0 };
+
+/** What a PoP's window tells of its mirrors, as an outcome. */
+export function outcomeOf({ usedKiB, unusedKiB, promisedKiB = 0 }: Worth): Outcome {
+  return { usedKiB, unusedKiB, promisedKiB, keptKiB: promisedKiB > 0 ? usedKiB : 0 };
+}
 
 const clamp = (value: number, [low, high]: readonly [number, number]) => Math.max(low, Math.min(high, value));
 
 /** Adds newly judged bytes to what is remembered; the memory is bounded by halving. */
 export function remember(outcome: Outcome, lot: Outcome): Outcome {
-  const usedKiB = outcome.usedKiB + lot.usedKiB;
-  const unusedKiB = outcome.unusedKiB + lot.unusedKiB;
-  const expectedMilliKiB = outcome.expectedMilliKiB + lot.expectedMilliKiB;
-  if (usedKiB + unusedKiB <= MEMORY_KIB) return { usedKiB, unusedKiB, expectedMilliKiB };
+  const sum = addOutcomes(outcome, lot);
+  if (sum.usedKiB + sum.unusedKiB <= MEMORY_KIB) return sum;
   return {
-    usedKiB: Math.floor(usedKiB / 2),
-    unusedKiB: Math.floor(unusedKiB / 2),
-    expectedMilliKiB: Math.floor(expectedMilliKiB / 2),
+    usedKiB: Math.floor(sum.usedKiB / 2),
+    unusedKiB: Math.floor(sum.unusedKiB / 2),
+    promisedKiB: Math.floor(sum.promisedKiB / 2),
+    keptKiB: Math.floor(sum.keptKiB / 2),
+  };
+}
+
+export function addOutcomes(a: Outcome, b: Outcome): Outcome {
+  return {
+    usedKiB: a.usedKiB + b.usedKiB,
+    unusedKiB: a.unusedKiB + b.unusedKiB,
+    promisedKiB: a.promisedKiB + b.promisedKiB,
+    keptKiB: a.keptKiB + b.keptKiB,
   };
 }
 
@@ -80,10 +94,9 @@ export function adjust(parameters: Parameters, outcome: Outcome, lot: Outcome): 
     PARAMETER_BOUNDS.threshold,
   );
   let safety = parameters.safety;
-  if (outcome.expectedMilliKiB > 0) {
+  if (outcome.promisedKiB >= EVIDENCE_KIB) {
     // Used bytes against the bytes that the chances promised.
-    const kept = Math.floor((outcome.usedKiB * 1000 * 1000) / outcome.expectedMilliKiB);
-    const wanted = clamp(kept, PARAMETER_BOUNDS.safety);
+    const wanted = clamp(Math.floor((outcome.keptKiB * 1000) / outcome.promisedKiB), PARAMETER_BOUNDS.safety);
     safety = clamp(safety + Math.trunc(((wanted - safety) * news) / 10_000), PARAMETER_BOUNDS.safety);
   }
   // Only well below the target is there anything to spend on second copies and more bandwidth.
@@ -122,7 +135,7 @@ export class MirrorLedger {
     'mirrored' | 'used' | 'unused',
     [bytes: number, count: number]
   >;
-  #lot = { mirrored: 0, used: 0, unused: 0, expected: 0 };
+  #lot = { mirrored: 0, used: 0, unused: 0, promised: 0 };
 
   has(key16: Key16): boolean {
     return this.#entries.has(key16);
@@ -161,18 +174,18 @@ export class MirrorLedger {
     }
   }
 
-  /** What changed since the last call: for the summary, and for `adjust`. */
-  take(): { worth: Worth; lot: Outcome } {
-    const { mirrored, used, unused, expected } = this.#lot;
-    this.#lot = { mirrored: 0, used: 0, unused: 0, expected: 0 };
+  /** What changed since the last call: for the summary. */
+  take(): Worth {
+    const { mirrored, used, unused, promised } = this.#lot;
+    this.#lot = { mirrored: 0, used: 0, unused: 0, promised: 0 };
+    // A late use takes back what was judged unused; where that is more than this window's, the rest is carried over.
+    this.#lot.unused = Math.min(0, unused);
     const kib = (bytes: number) => Math.max(0, Math.ceil(bytes / 1024));
     return {
-      worth: { mirroredKiB: kib(mirrored), usedKiB: kib(used), unusedKiB: kib(unused) },
-      lot: {
-        usedKiB: kib(used),
-        unusedKiB: kib(unused),
-        expectedMilliKiB: Math.max(0, Math.ceil(expected / 1024)),
-      },
+      mirroredKiB: kib(mirrored),
+      usedKiB: kib(used),
+      unusedKiB: kib(unused),
+      promisedKiB: kib(promised / 1000),
     };
   }
 
@@ -217,7 +230,7 @@ export class MirrorLedger {
     if (entry.state === 'unused') {
       this.#count('unused', -entry.size, -1);
       this.#lot.unused -= entry.size;
-    } else this.#lot.expected += entry.size * entry.chance;
+    } else this.#lot.promised += entry.size * entry.chance;
     this.#count(state, entry.size, 1);
     this.#lot[state] += entry.size;
     entry.state = state;

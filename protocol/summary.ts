@@ -20,6 +20,8 @@ export interface Worth {
   readonly mirroredKiB: number;
   readonly usedKiB: number;
   readonly unusedKiB: number;
+  /** Of what was judged, the size times the chance of use that the plan gave it. */
+  readonly promisedKiB?: number;
 }
 
 /**

@@ -41,7 +41,7 @@ const summary: fc.Arbitrary<Summary> = fc
       load: fc.integer({ min: 0, max: 15 }),
       state: fc.constantFrom('up' as const, 'drain' as const, 'sick' as const),
     }),
-    worth: fc.record({ mirroredKiB: uint32, usedKiB: uint32, unusedKiB: uint32 }),
+    worth: fc.record({ mirroredKiB: uint32, usedKiB: uint32, unusedKiB: uint32, promisedKiB: uint32 }),
   })
   .map(({ resources, pairs, from, length, capacities, worth }) => {
     const requests = resources.reduce((sum, row) => sum + row.regions.reduce((n, d) => n + d.count, 0), 0);
