@@ -26,6 +26,10 @@ export interface InvalidatorStatus {
   readonly issued: number;
   /** Purges that came from others since it started. */
   readonly heard: number;
+  /** Own purges that somebody waits to see acknowledged. */
+  readonly waiting: number;
+  /** Connected peers whose purges equal those known here, as far as was last compared. */
+  readonly inStep: readonly PopId[];
 }
 
 export interface InvalidatorDeps {
@@ -103,6 +107,8 @@ class InvalidatorActor implements Behaviour<InvalidatorMessage> {
           reconciled: this.#machine.reconciled,
           issued: this.#issued,
           heard: this.#heard,
+          waiting: this.#machine.waiting,
+          inStep: this.#machine.inStep(),
         });
         return;
       case 'failed':

@@ -20,6 +20,7 @@ import {
 import type { Verdict } from './ports.ts';
 import { openPurge, type SignedPurge } from './purge.ts';
 import { answerCompare, answerFetch, PurgeExchange } from './purge-exchange.ts';
+import type { PurgeCallUnderWay, PurgePeer } from './purge-peer.ts';
 import { PurgeWaiters } from './purge-waiters.ts';
 import { PurgeWrites } from './purge-writes.ts';
 
@@ -38,18 +39,6 @@ export const WAIT_DEADLINE_MS = 5_000;
 /** Purges waiting for acknowledgements at once. */
 const MAX_WAITERS = 4_096;
 
-interface Peer {
-  exchange: PurgeExchange | undefined;
-  /** Something may be to tell or to learn: compare at `retryAt`. */
-  dirty: boolean;
-  retryAt: number;
-  backoffMs: number;
-}
-
-type Call =
-  | { readonly kind: 'push'; readonly peer: PopId; readonly ids: readonly string[] }
-  | { readonly kind: 'exchange'; readonly peer: PopId; readonly exchange: PurgeExchange };
-
 /**
  * How purges spread and become certain. An own purge is written to disk, then applied, then gossiped and pushed to
  * every connected peer. What arrives is applied at once, written with fsync, and acknowledged only then. Knowledge
@@ -59,8 +48,8 @@ type Call =
 export class Invalidator {
   readonly #options: InvalidatorOptions;
   readonly #invalidations: Invalidations;
-  readonly #peers = new Map<PopId, Peer>();
-  readonly #calls = new Map<number, Call>();
+  readonly #peers = new Map<PopId, PurgePeer>();
+  readonly #calls = new Map<number, PurgeCallUnderWay>();
   readonly #writes = new PurgeWrites();
   readonly #waiters: PurgeWaiters;
   #effects: InvalidatorEffect[] = [];
@@ -76,6 +65,16 @@ export class Invalidator {
     this.#waiters = new PurgeWaiters(options.roster ?? (() => []));
     this.#reconciled = options.alone && !options.damaged;
     this.#writes.owe(options.unwritten ?? []);
+  }
+
+  /** Peers with which nothing is left to compare: what each knew when last compared is known here, and the reverse. */
+  inStep(): PopId[] {
+    return [...this.#peers].flatMap(([pop, { dirty, exchange }]) => (dirty || exchange ? [] : [pop]));
+  }
+
+  /** Own purges that somebody waits to see acknowledged. */
+  get waiting(): number {
+    return this.#waiters.size;
   }
 
   /** Whether all purges that a peer knew are known here since the start or the last time that no peer was left. */
