@@ -129,7 +129,7 @@ function startCommand(program: Command, io: CommandIo): void {
     )
     .action(async (options: Record<string, unknown>) => {
       const explained = effective(options, io);
-      const { start } = await delegate('../start.ts');
+      const { start } = await import('../start.ts');
       await start(explained.config, explained);
     });
 }

@@ -1,4 +1,3 @@
-import type { Config, Explained } from '../config.ts';
 import type { LogFormat } from '../ingest/log-reader.ts';
 import type { CommandIo } from './io.ts';
 
@@ -27,7 +26,6 @@ export interface SimulateOptions {
 }
 
 interface Modules {
-  '../start.ts': { start(config: Config, explained: Explained): Promise<void> };
   './simulate.ts': { simulate(options: SimulateOptions, io: CommandIo): Promise<number> };
 }
 

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { coded, type ErrorCode, PresageError } from '../../protocol/errors.ts';
 import type { Log } from '../../protocol/ports.ts';
 import { type Endpoint, printEndpoint } from '../config-units.ts';
+import { dashboardPage, type Page } from '../dashboard/page.ts';
 import type { MetricsRegistry } from '../metrics.ts';
 import { createDispatcher, type Dispatcher } from './dispatch.ts';
 import { STREAMS_MAX, streamEvents } from './event-stream.ts';
@@ -46,8 +47,8 @@ export interface RpcOptions {
   readonly listen?: Endpoint | undefined;
   /** Version of Presage, for `rpc.discover`. */
   readonly version: string;
-  /** Static page at `/` of the loopback port, and the policy it is to be shown under. */
-  readonly page?: { readonly html: string; readonly policy: string };
+  /** Static page at `/` of the loopback port; the dashboard by default. */
+  readonly page?: Page;
 }
 
 export interface RpcServer {
@@ -102,10 +103,10 @@ export async function createRpc(parts: RpcParts, options: RpcOptions): Promise<R
   if (listen) {
     try {
       const token = await openToken(options.dataDir);
+      const page = options.page ?? dashboardPage();
       const server = serve((request, response) => {
         refuseForeign(request, (server.address() as AddressInfo).port);
-        const { page } = options;
-        if (page && request.method === 'GET' && pathOf(request) === '/') {
+        if (request.method === 'GET' && pathOf(request) === '/') {
           return reply(response, 200, page.html, 'text/html; charset=utf-8', {
             'content-security-policy': page.policy,
             'referrer-policy': 'no-referrer',
