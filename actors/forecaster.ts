@@ -1,3 +1,4 @@
+import { Accuracy, type AccuracyRow } from '../forecasting/accuracy.ts';
 import type { BurstDetector } from '../forecasting/bursts.ts';
 import type { DemandForecast, DemandHistory, DemandRequest } from '../forecasting/demand.ts';
 import type { Explanation, Foresight, Member, SeriesOutlook } from '../forecasting/foresight.ts';
@@ -7,7 +8,10 @@ import type { HistoryRow } from '../protocol/history.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../protocol/ids.ts';
 import type { Placement, Plan } from '../protocol/placement.ts';
 import type { DemandClock, Events, Table } from '../protocol/ports.ts';
-import type { Summary } from '../protocol/summary.ts';
+import type { ReplicaSource } from '../protocol/replica.ts';
+import { RING_BYTES } from '../protocol/rings.ts';
+import type { Summary, Worth } from '../protocol/summary.ts';
+import { DemandArchive } from './demand-archive.ts';
 import type { ActorContext, ActorSpec, Behaviour, Reply } from './kernel/actor.ts';
 import type { WantedReplica } from './mirror.ts';
 import { preferredKey } from './router.ts';
@@ -17,9 +21,13 @@ export type ForecasterMessage =
   /** This PoP has closed its window; the others' are on their way. */
   | { readonly type: 'closed'; readonly epoch: number }
   | { readonly type: 'requested'; readonly keys: readonly Key16[] }
-  | { readonly type: 'mirrored'; readonly key16: Key16; readonly size: number }
+  | {
+      readonly type: 'mirrored';
+      readonly key16: Key16;
+      readonly size: number;
+      readonly source: ReplicaSource;
+    }
   | { readonly type: 'released'; readonly key16: Key16 }
-  | { readonly type: 'members'; readonly members: readonly Member[] }
   | { readonly type: 'status'; readonly reply: Reply<ForecasterStatus> }
   | { readonly type: 'explain'; readonly key16: Key16; readonly reply: Reply<ForecastExplanation> }
   | { readonly type: 'plan-of'; readonly reply: Reply<MadePlan> }
@@ -42,6 +50,10 @@ export interface EpochRecord {
   readonly resources: number;
   readonly forecasts: number;
   readonly placements: number;
+  /** Contents mirrored to this PoP, and their bytes; of these, bytes on RISING reports. */
+  readonly pulls: number;
+  readonly pulledBytes: number;
+  readonly speculativeBytes: number;
   readonly tookMs: number;
 }
 
@@ -55,10 +67,13 @@ export interface ForecasterStatus {
   readonly epochs: readonly EpochRecord[];
   readonly resources: number;
   readonly series: number;
+  /** Memory of the history, about. */
+  readonly historyBytes: number;
   readonly parameters: Foresight['parameters'];
   readonly skill: Foresight['skill'];
   readonly mirrors: Foresight['mirrors'];
   readonly outcome: Foresight['outcome'];
+  readonly forecastAccuracy: readonly AccuracyRow[];
   readonly newest: ReadonlyMap<PopId, Summary>;
 }
 
@@ -78,9 +93,12 @@ export interface DemandForecaster {
 }
 
 export interface ForecasterDeps {
-  readonly foresight: Foresight;
+  /** Fresh ones with every start of the actor. */
+  readonly foresight: () => Foresight;
+  readonly bursts: () => BurstDetector;
   readonly pool: DemandForecaster;
-  readonly bursts: BurstDetector;
+  /** The PoPs now certified. */
+  readonly members: () => readonly Member[];
   readonly demand: DemandClock;
   readonly events: Events;
   readonly history: Table<HistoryRow[1]>;
@@ -89,7 +107,10 @@ export interface ForecasterDeps {
   readonly horizonMs: number;
   /** Level of the upper quantile. */
   readonly level: number;
-  mirror(wanted: readonly WantedReplica[], epoch: number): void;
+  /** What mirroring came to since the last epoch, for this PoP's next window. */
+  worth(worth: Worth): void;
+  /** This PoP's share of a new plan. */
+  planned(wanted: readonly WantedReplica[], epoch: number): void;
   prefer(preferred: ReadonlyMap<string, PopId>): void;
 }
 
@@ -98,10 +119,8 @@ const graceMs = (epochMs: number) => Math.min(2_000, epochMs / 5);
 /** Series forecast in one epoch; the most asked go first. */
 const SERIES_MAX = 10_000;
 const EPOCHS_KEPT = 120;
-/** Learned state is some MB: it is saved every so many epochs, and at the end. */
-const SAVE_EVERY = 20;
-const LEARNED_KEY = 'foresight';
-const WINDOWS_KEY = 'windows';
+/** About what a tracked resource takes beside its rings. */
+const RESOURCE_BYTES = 1_200;
 
 /** Folds the windows of all PoPs into demand, forecasts it and plans, once an epoch. */
 export function forecasterSpec(deps: ForecasterDeps): ActorSpec<ForecasterMessage> {
@@ -109,57 +128,55 @@ export function forecasterSpec(deps: ForecasterDeps): ActorSpec<ForecasterMessag
     name: 'forecaster',
     mailbox: { capacity: 8_192, overflow: 'drop-oldest' },
     create: async (context) => {
-      await restore(deps, context);
-      return new Forecaster(deps, context);
+      const foresight = deps.foresight();
+      const { history, learned } = deps;
+      const archive = new DemandArchive({ history, learned, log: context.log, metrics: context.metrics });
+      await archive.restore(foresight);
+      return new Forecaster(foresight, archive, deps, context);
     },
   };
 }
 
-async function restore(deps: ForecasterDeps, context: ActorContext<ForecasterMessage>): Promise<void> {
-  const { foresight, history, learned } = deps;
-  const rows: HistoryRow[] = [];
-  for await (const [key, value] of history.entries()) rows.push([key as Key16, value]);
-  const windows = (await learned.get(WINDOWS_KEY)) as [PopId, number, number][] | undefined;
-  const refused = foresight.history.fromRows(rows, windows ?? []);
-  if (refused > 0) context.metrics.count('errors_total', { code: 'STORE_CORRUPT' }, refused);
-  const saved = await learned.get(LEARNED_KEY);
-  if (saved && typeof saved === 'object') {
-    try {
-      foresight.restore(saved);
-    } catch (error) {
-      context.metrics.count('errors_total', { code: 'STORE_CORRUPT' });
-      context.log.warn('learned state is not readable; learning starts afresh', { error: String(error) });
-    }
-  }
-  context.log.info('demand history restored', { resources: rows.length - refused, refused });
-}
-
 class Forecaster implements Behaviour<ForecasterMessage> {
+  readonly #foresight: Foresight;
+  readonly #archive: DemandArchive;
+  readonly #bursts: BurstDetector;
   readonly #deps: ForecasterDeps;
   readonly #context: ActorContext<ForecasterMessage>;
+  readonly #accuracy = new Accuracy();
   readonly #epochs: EpochRecord[] = [];
   readonly #newest = new Map<PopId, Summary>();
   readonly #forecasts = new Map<string, DemandForecast>();
+  #forecastPairs: { forecast: DemandForecast; key16: Key16; region: RegionId }[] = [];
   readonly #trends: Trends;
   #made: MadePlan = { epoch: 0, madeAt: 0, plan: { placements: [], skips: [] } };
+  #pulls = { pulls: 0, pulledBytes: 0, speculativeBytes: 0 };
   #summaries = 0;
   #requests = 0;
   #startedAt: number;
   #closedAt = 0;
-  #sinceSave = 0;
 
-  constructor(deps: ForecasterDeps, context: ActorContext<ForecasterMessage>) {
+  constructor(
+    foresight: Foresight,
+    archive: DemandArchive,
+    deps: ForecasterDeps,
+    context: ActorContext<ForecasterMessage>,
+  ) {
+    this.#foresight = foresight;
+    this.#archive = archive;
+    this.#bursts = deps.bursts();
     this.#deps = deps;
     this.#context = context;
     this.#startedAt = Math.floor(deps.demand.now());
-    this.#trends = new Trends(deps.bursts, {
+    this.#trends = new Trends(this.#bursts, {
       expected: (key16, region) => (this.#forecasts.get(key16 + region)?.next ?? 0) / 1000,
       usualPerMinute: (key16, region) => this.#usual(key16, region),
     });
   }
 
   receive(message: ForecasterMessage): void | Promise<void> {
-    const { foresight, demand } = this.#deps;
+    const { demand } = this.#deps;
+    const foresight = this.#foresight;
     switch (message.type) {
       case 'summary':
         return this.#fold(message.summary);
@@ -174,12 +191,12 @@ class Forecaster implements Behaviour<ForecasterMessage> {
         return;
       case 'mirrored':
         foresight.mirrored(message.key16, message.size, demand.now());
+        this.#pulls.pulls += 1;
+        this.#pulls.pulledBytes += message.size;
+        if (message.source === 'speculative') this.#pulls.speculativeBytes += message.size;
         return;
       case 'released':
         foresight.released(message.key16);
-        return;
-      case 'members':
-        foresight.setMembers(message.members);
         return;
       case 'status':
         message.reply.ok(this.#status());
@@ -196,36 +213,41 @@ class Forecaster implements Behaviour<ForecasterMessage> {
   }
 
   async stop(): Promise<void> {
-    await this.#save(true);
+    await this.#archive.save(this.#foresight, true);
   }
 
   #fold(summary: Summary): void {
-    const { foresight } = this.#deps;
+    const foresight = this.#foresight;
     if (!foresight.fold(summary)) return;
     this.#summaries += 1;
     this.#requests += summary.requests;
     this.#newest.set(summary.pop, summary);
+    this.#accuracy.came(summary);
     for (const { key16, region, perMinute, usualPerMinute } of this.#trends.fold(summary)) {
       this.#deps.events.emit('trend', { key16, region, perMinute, usualPerMinute });
     }
   }
 
   #usual(key16: Key16, region: RegionId): number {
-    const known = this.#deps.foresight.history.get(key16);
+    const known = this.#foresight.history.get(key16);
     const one = known?.regions.find((demand) => demand.region === region);
     return one ? (one.total * 60_000) / Math.max(60_000, one.last - one.first) : 0;
   }
 
   async #plan(epoch: number): Promise<void> {
-    const { foresight, demand, events } = this.#deps;
+    const { demand, events, members } = this.#deps;
+    const foresight = this.#foresight;
+    foresight.setMembers(members());
     const now = Math.floor(demand.now());
     const outlooks = await this.#forecast(now);
+    this.#accuracy.next(this.#forecastPairs, now, this.#deps.horizonMs);
     const { plan, ownShare } = foresight.epoch(now, outlooks);
     this.#made = { epoch, madeAt: now, plan };
     const wanted = ownShare
       .filter((share) => share.purpose === 'mirror')
       .map(({ key16, size, value, tier }) => ({ key16, size, value, tier }));
-    this.#deps.mirror(wanted, epoch);
+    this.#deps.planned(wanted, epoch);
+    this.#deps.worth(foresight.takeWorth());
     this.#deps.prefer(this.#preferred(plan.placements));
     const tookMs = this.#context.clock.monotonic() - this.#closedAt;
     const record: EpochRecord = {
@@ -237,9 +259,11 @@ class Forecaster implements Behaviour<ForecasterMessage> {
       resources: foresight.history.size,
       forecasts: outlooks.length,
       placements: plan.placements.length,
+      ...this.#pulls,
       tookMs,
     };
     this.#startedAt = now;
+    this.#pulls = { pulls: 0, pulledBytes: 0, speculativeBytes: 0 };
     this.#summaries = 0;
     this.#requests = 0;
     this.#epochs.push(record);
@@ -248,13 +272,13 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     this.#context.metrics.gauge('plan_placements', plan.placements.length);
     this.#context.metrics.gauge('model_trust', foresight.skill.trust / 1000);
     events.emit('epoch', { ...record, wanted: wanted.length });
-    this.#sinceSave += 1;
-    await this.#save(this.#sinceSave >= SAVE_EVERY);
+    await this.#archive.save(foresight);
   }
 
   /** Time-series forecasts of the established series; without them the plan stands on arrivals alone. */
   async #forecast(now: number): Promise<SeriesOutlook[]> {
-    const { foresight, pool, epochMs, demand, horizonMs, level } = this.#deps;
+    const foresight = this.#foresight;
+    const { pool, epochMs, demand, horizonMs, level } = this.#deps;
     const batch: DemandHistory[] = [];
     const pairs: { key16: Key16; region: RegionId }[] = [];
     for (const { resource, region } of foresight.history.established()) {
@@ -278,6 +302,7 @@ class Forecaster implements Behaviour<ForecasterMessage> {
       pairs.push({ key16: resource.key16, region: region.region });
     }
     this.#forecasts.clear();
+    this.#forecastPairs = [];
     if (batch.length === 0) return [];
     try {
       const request: DemandRequest = { now, windowMs: epochMs * demand.speed, horizonMs, level };
@@ -286,6 +311,7 @@ class Forecaster implements Behaviour<ForecasterMessage> {
         const pair = pairs[at];
         if (!pair) return [];
         this.#forecasts.set(forecast.id, forecast);
+        this.#forecastPairs.push({ forecast, ...pair });
         return [{ ...pair, next: forecast.next, mean: forecast.mean, upper: forecast.upper }];
       });
     } catch (error) {
@@ -299,7 +325,7 @@ class Forecaster implements Behaviour<ForecasterMessage> {
   #preferred(placements: readonly Placement[]): Map<string, PopId> {
     const sums = new Map<string, Map<PopId, number>>();
     for (const { key16, region, pop, expected } of placements) {
-      const site = this.#deps.foresight.history.get(key16)?.site;
+      const site = this.#foresight.history.get(key16)?.site;
       if (!site) continue;
       const key = preferredKey(site as SiteId, region);
       const pops = sums.get(key) ?? new Map<PopId, number>();
@@ -315,38 +341,25 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     );
   }
 
-  /** One delta row a changed resource a window; the learned state less often. */
-  async #save(whole: boolean): Promise<void> {
-    const { foresight, history, learned } = this.#deps;
-    const rows = foresight.history.takeChanged();
-    try {
-      await history.batch(rows.map(([key, value]) => ({ type: 'put', key, value })));
-      await learned.put(WINDOWS_KEY, foresight.history.windows());
-      if (!whole) return;
-      await learned.put(LEARNED_KEY, foresight.snapshot());
-      this.#sinceSave = 0;
-    } catch (error) {
-      this.#context.metrics.count('errors_total', { code: codeOf(error) });
-      this.#context.log.warn('demand history was not saved', { code: codeOf(error) });
-    }
-  }
-
   #status(): ForecasterStatus {
-    const { foresight } = this.#deps;
+    const foresight = this.#foresight;
     return {
       epochs: [...this.#epochs],
       resources: foresight.history.size,
       series: foresight.history.rings.size,
+      historyBytes: foresight.history.rings.size * RING_BYTES + foresight.history.size * RESOURCE_BYTES,
       parameters: foresight.parameters,
       skill: foresight.skill,
       mirrors: foresight.mirrors,
       outcome: foresight.outcome,
+      forecastAccuracy: this.#accuracy.rows(),
       newest: new Map(this.#newest),
     };
   }
 
   #explain(key16: Key16): ForecastExplanation {
-    const { foresight, demand } = this.#deps;
+    const { demand } = this.#deps;
+    const foresight = this.#foresight;
     const now = demand.now();
     const explanation = foresight.explain(key16);
     const forecasts = explanation.regions.flatMap(({ region }) => {

@@ -46,7 +46,6 @@ export interface InvalidatorDeps {
   /** Purges that have just come into force here, own ones among them. */
   applied(purges: readonly SignedPurge[]): void;
   reconciled?(reconciled: boolean): void;
-  readonly waitDeadlineMs?: number;
 }
 
 /** Issues purges, spreads them, takes and acknowledges those of others, and reconciles with peers. */
@@ -74,12 +73,11 @@ class InvalidatorActor implements Behaviour<InvalidatorMessage> {
   constructor(deps: InvalidatorDeps, context: ActorContext<InvalidatorMessage>) {
     this.#deps = deps;
     this.#context = context;
-    const { ledger, hybrid, gossip, streams, peers, verify, alone, roster, waitDeadlineMs } = deps;
+    const { ledger, hybrid, gossip, streams, peers, verify, alone, roster } = deps;
     this.#machine = new Invalidator({
       ...{ invalidations: ledger.invalidations, clock: hybrid, verify, alone, damaged: ledger.damaged },
       unwritten: ledger.unwritten(),
       ...(roster && { roster: () => roster.call(deps) }),
-      ...(waitDeadlineMs !== undefined && { waitDeadlineMs }),
     });
     ledger.reconciled = this.#machine.reconciled;
     gossip.subscribe('purge', (author, bytes) => this.#gossiped(author, bytes));

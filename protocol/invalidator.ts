@@ -174,7 +174,7 @@ export class Invalidator {
     this.#persist(purges, []);
     this.#writes.whenWritten(
       purges,
-      () => this.#issued(token, purges, order.wait),
+      () => this.#issued(token, purges, order),
       (code) => {
         this.#writes.forget(purges);
         this.#refuse(token, new PresageError(code));
@@ -183,7 +183,7 @@ export class Invalidator {
   }
 
   /** Own purges that are on disk now: in force, then told. */
-  #issued(token: number, purges: readonly SignedPurge[], wait: boolean): void {
+  #issued(token: number, purges: readonly SignedPurge[], order: PurgeOrder): void {
     const removes: SignedPurge[] = [];
     for (const purge of purges) {
       const applied = this.#invalidations.apply(purge);
@@ -193,8 +193,8 @@ export class Invalidator {
     this.#effects.push({ type: 'publish', bytes: encodePurgeGossip(purges) });
     if (removes.length > 0) this.#persist([], removes);
     for (const peer of this.#peers.keys()) this.#push(peer, purges);
-    const waitMs = wait ? (this.#options.waitDeadlineMs ?? WAIT_DEADLINE_MS) : 0;
-    this.#waiters.add(token, purges[0]!, this.#now + waitMs);
+    const waitMs = order.wait ? (order.waitMs ?? WAIT_DEADLINE_MS) : 0;
+    this.#waiters.add(token, purges[0]!, this.#now, waitMs);
   }
 
   #push(peer: PopId, purges: readonly SignedPurge[]): void {
@@ -269,7 +269,7 @@ export class Invalidator {
     try {
       if (call.kind === 'push') {
         const { acknowledged } = decodePurgeReply(bytes, 'push');
-        this.#waiters.acknowledge(call.peer, acknowledged);
+        this.#waiters.acknowledge(call.peer, acknowledged, this.#now);
         if (call.ids.some((id) => !acknowledged.includes(id))) this.#soil(call.peer, this.#now + RETRY_MS);
       } else this.#advance(call.peer, call.exchange, bytes);
       this.#calls.delete(token);
@@ -287,7 +287,7 @@ export class Invalidator {
     );
     if (!complete) throw new PresageError('PEER_REFUSED', `${peer} holds more purges than can be kept`);
     if (fresh.length > 0) this.#spread(peer);
-    this.#waiters.acknowledge(peer, acknowledged);
+    this.#waiters.acknowledge(peer, acknowledged, this.#now);
     const next = exchange.next();
     if (next) {
       this.#send(peer, exchange, next);

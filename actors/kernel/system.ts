@@ -4,7 +4,7 @@ import { Cell, type KernelDeps } from './cell.ts';
 import { type Child, type Intensity, type Strategy, Supervisor } from './supervisor.ts';
 
 /** What a tree is made of: an actor by the handle that `actor` gave, or a group of them under a supervisor. */
-export type Branch = ActorRef<never> | Supervisor;
+export type Branch = Pick<ActorRef<never>, 'name'> | Supervisor;
 
 /**
  * The actors of one PoP. Handles are made first, so that actors can know each other in any direction; the tree

@@ -31,6 +31,8 @@ const HEADER_BYTES_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** And this long for the whole request, body included. */
 const REQUEST_TIMEOUT_MS = 300_000;
+/** How often those two are enforced. */
+const CHECKING_INTERVAL_MS = 2_000;
 /** Requests on one connection, so that load spreads again after a while. */
 const REQUESTS_PER_CONNECTION = 100_000;
 /** Methods that no client of a cache needs: they mirror, tunnel or purge. */
@@ -93,6 +95,7 @@ class HttpEdge implements Edge {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
       keepAliveTimeout: clientTimeoutMs,
       // A missing Host is answered by us, with a coded reason.
       requireHostHeader: false,

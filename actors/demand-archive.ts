@@ -1,0 +1,64 @@
+import type { Foresight } from '../forecasting/foresight.ts';
+import { codeOf } from '../protocol/errors.ts';
+import type { HistoryRow } from '../protocol/history.ts';
+import type { Key16, PopId } from '../protocol/ids.ts';
+import type { Log, Metrics, Table } from '../protocol/ports.ts';
+
+/** Learned state is some MB: it is saved every so many epochs, and at the end. */
+const SAVE_EVERY = 20;
+const LEARNED_KEY = 'foresight';
+const WINDOWS_KEY = 'windows';
+
+export interface DemandArchiveDeps {
+  readonly history: Table<HistoryRow[1]>;
+  readonly learned: Table<unknown>;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Demand history and learned state on disk: one delta row a changed resource a window, the learned state less often. */
+export class DemandArchive {
+  readonly #deps: DemandArchiveDeps;
+  #sinceWhole = 0;
+
+  constructor(deps: DemandArchiveDeps) {
+    this.#deps = deps;
+  }
+
+  /** Reads back what there is; what is damaged is counted and left out. */
+  async restore(foresight: Foresight): Promise<void> {
+    const { history, learned, log, metrics } = this.#deps;
+    const rows: HistoryRow[] = [];
+    for await (const [key, value] of history.entries()) rows.push([key as Key16, value]);
+    const windows = (await learned.get(WINDOWS_KEY)) as [PopId, number, number][] | undefined;
+    const refused = foresight.history.fromRows(rows, Array.isArray(windows) ? windows : []);
+    if (refused > 0) metrics.count('errors_total', { code: 'STORE_CORRUPT' }, refused);
+    const saved = await learned.get(LEARNED_KEY);
+    if (saved && typeof saved === 'object') {
+      try {
+        foresight.restore(saved);
+      } catch (error) {
+        metrics.count('errors_total', { code: 'STORE_CORRUPT' });
+        log.warn('learned state is not readable; learning starts afresh', { error: String(error) });
+      }
+    }
+    log.info('demand history restored', { resources: rows.length - refused, refused });
+  }
+
+  /** Writes what changed since the last time; with `whole`, and every so often, the learned state too. Never fails. */
+  async save(foresight: Foresight, whole = false): Promise<void> {
+    const { history, learned, log, metrics } = this.#deps;
+    this.#sinceWhole += 1;
+    try {
+      const rows = foresight.history.takeChanged();
+      await history.batch(rows.map(([key, value]) => ({ type: 'put', key, value })));
+      await learned.put(WINDOWS_KEY, foresight.history.windows());
+      if (!whole && this.#sinceWhole < SAVE_EVERY) return;
+      await learned.put(LEARNED_KEY, foresight.snapshot());
+      this.#sinceWhole = 0;
+    } catch (error) {
+      metrics.count('errors_total', { code: codeOf(error) });
+      log.warn('demand history was not saved', { code: codeOf(error) });
+    }
+  }
+}

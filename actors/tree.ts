@@ -1,0 +1,244 @@
+import { BurstDetector, FAST_BURSTS, MINUTE_BURSTS } from '../forecasting/bursts.ts';
+import { Foresight, type Member } from '../forecasting/foresight.ts';
+import type { Charter, Site } from '../protocol/charter.ts';
+import { siteAllows } from '../protocol/charter.ts';
+import type { PresageError } from '../protocol/errors.ts';
+import type { HistoryRow } from '../protocol/history.ts';
+import type { HybridClock } from '../protocol/hybrid-clock.ts';
+import type { Key16, PopId, RegionId, ResourceKey } from '../protocol/ids.ts';
+import type {
+  Clock,
+  DemandClock,
+  Events,
+  Gossip,
+  Log,
+  Metrics,
+  Peers,
+  Streams,
+  Table,
+} from '../protocol/ports.ts';
+import type { Verify } from '../protocol/purge.ts';
+import type { Replica, ReplicaSource } from '../protocol/replica.ts';
+import type { RoutingTable } from '../protocol/routing.ts';
+import type { Capacities } from '../protocol/summary.ts';
+import { type CatalogueMessage, catalogueSpec } from './catalogue.ts';
+import { type DemandForecaster, type ForecasterMessage, forecasterSpec } from './forecaster.ts';
+import type { Intake } from './intake.ts';
+import { type InvalidatorMessage, invalidatorSpec } from './invalidator.ts';
+import type { ActorRef } from './kernel/actor.ts';
+import { ActorSystem } from './kernel/system.ts';
+import { type MirrorMessage, mirrorSpec } from './mirror.ts';
+import type { Names } from './names.ts';
+import { type ObserverMessage, observerSpec } from './observer.ts';
+import type { Puller } from './puller.ts';
+import type { PurgeLedger } from './purge-ledger.ts';
+import type { LocalReplicas } from './replica-index.ts';
+import { type PopCard, type RouterMessage, routerSpec } from './router.ts';
+import { type SentinelMessage, sentinelSpec } from './sentinel.ts';
+import { newestReplica } from './supplier.ts';
+
+/** The world of one PoP's actors. */
+export interface ActorsDeps {
+  readonly self: PopId;
+  readonly name: string;
+  readonly region: RegionId;
+  readonly charter: Charter;
+  readonly alone: boolean;
+  /** `memory.history` and `mirror.bandwidth`. */
+  readonly historyBytes: number;
+  readonly bytesPerSecond: number;
+  /** Number of the first window. */
+  readonly sequence: number;
+  readonly clock: Clock;
+  readonly demand: DemandClock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly events: Events;
+  readonly gossip: Gossip;
+  readonly streams: Streams;
+  readonly peers: Peers;
+  readonly verify: Verify;
+  readonly hybrid: HybridClock;
+  readonly ledger: PurgeLedger;
+  readonly replicas: LocalReplicas;
+  readonly puller: Puller;
+  readonly names: Names;
+  readonly intake: Intake;
+  readonly pool: DemandForecaster;
+  readonly history: Table<HistoryRow[1]>;
+  readonly learned: Table<unknown>;
+  readonly card: PopCard;
+  yieldTurn(): Promise<void>;
+  capacities(): Capacities;
+  siteOf(key: ResourceKey): Site | undefined;
+  siteById(id: Site['id']): Site | undefined;
+  key16Of(key: ResourceKey, site: Site): Key16;
+  certificateOf(pop: PopId): PopCard | undefined;
+  /** PoPs with a valid certificate, connected or not, without this one. */
+  known(): readonly PopId[];
+  fetch(key: ResourceKey, key16: Key16, site: Site, source: ReplicaSource): Promise<Replica | undefined>;
+  swap(table: RoutingTable): void;
+}
+
+/** The running actors, by role. */
+export interface Actors {
+  readonly system: ActorSystem;
+  readonly invalidator: ActorRef<InvalidatorMessage>;
+  readonly catalogue: ActorRef<CatalogueMessage>;
+  readonly observer: ActorRef<ObserverMessage>;
+  readonly sentinel: ActorRef<SentinelMessage>;
+  readonly forecaster: ActorRef<ForecasterMessage>;
+  readonly mirror: ActorRef<MirrorMessage>;
+  readonly router: ActorRef<RouterMessage>;
+  stop(): Promise<void>;
+}
+
+/** Restarts within a minute that a concern may need before the daemon as a whole is in doubt. */
+const INTENSITY = { restarts: 5, withinMs: 60_000 };
+const STOP_DEADLINE_MS = 5_000;
+/** Level of the upper quantile of forecasts. */
+const LEVEL = 0.9;
+
+/**
+ * The supervision tree, in start order. What is stored comes first: purges, then replicas. Demand follows as a
+ * chain, each link of which starts anew with those behind it: forecasts and plans, mirrors, the fast path, windows.
+ * Routing stands apart.
+ */
+export async function startActors(deps: ActorsDeps, failed: (error: PresageError) => void): Promise<Actors> {
+  const { self, charter, clock, demand, log, metrics, events, gossip, streams, peers, replicas, names } =
+    deps;
+  const system = new ActorSystem({ clock, log, metrics, yieldTurn: () => deps.yieldTurn() });
+  const members = (): Member[] =>
+    [deps.card, ...deps.known().flatMap((pop) => deps.certificateOf(pop) ?? [])].map(
+      ({ pop, name, region }) => ({ id: pop, name, region }),
+    );
+  const foresightOf = () =>
+    new Foresight({ self, charter, members: members(), historyBytes: deps.historyBytes });
+  const held = (key16: Key16) => newestReplica(replicas, key16, undefined);
+  const nameOf = (pop: PopId) => (pop === self ? deps.name : deps.certificateOf(pop)?.name);
+  const holders = (key16: Key16) => [
+    ...new Set(replicas.holders(key16, peers.connected()).map(({ pop }) => pop)),
+  ];
+  let worth = { mirroredKiB: 0, usedKiB: 0, unusedKiB: 0 };
+
+  const catalogue: ActorRef<CatalogueMessage> = system.actor(
+    catalogueSpec({ index: replicas, gossip, streams, peers, demand }),
+  );
+  const invalidator: ActorRef<InvalidatorMessage> = system.actor(
+    invalidatorSpec({
+      ...{
+        ledger: deps.ledger,
+        hybrid: deps.hybrid,
+        gossip,
+        streams,
+        peers,
+        verify: deps.verify,
+        alone: deps.alone,
+      },
+      roster: () => deps.known(),
+      applied: (purges) => {
+        catalogue.tell({ type: 'purged', purges });
+        for (const { issuer, seq, target, soft } of purges)
+          events.emit('purge', { issuer, seq, kind: target.kind, soft });
+      },
+    }),
+  );
+  const mirror: ActorRef<MirrorMessage> = system.actor(
+    mirrorSpec({
+      ...{ index: replicas, puller: deps.puller, streams, peers, events, name: deps.name },
+      ...{ bytesPerSecond: deps.bytesPerSecond, holders, nameOf },
+      site: (id) => deps.siteById(id),
+      keyOf: (key16) => names.get(key16),
+      learnKey: (key16, key) => {
+        const site = deps.siteOf(key);
+        if (!site || !siteAllows(site, deps.name) || deps.key16Of(key, site) !== key16) return undefined;
+        const name = { key, site: site.id };
+        names.learn(key16, name);
+        return name;
+      },
+      fenceOf: (key16) => held(key16)?.fence ?? new Map(),
+      fetch: (key, key16, site, source) => deps.fetch(key, key16, site, source),
+      mirrored: ({ key16, key, site, size }, source) => {
+        names.learn(key16, { key, site });
+        forecaster.tell({ type: 'mirrored', key16, size, source });
+        events.emit('mirror', { key16, key, size, source, at: clock.now() });
+      },
+      tag: (key16, status, priority) =>
+        void catalogue.tell({ type: 'note', key16, change: { pulling: status === 'pulling', priority } }),
+    }),
+  );
+  const router: ActorRef<RouterMessage> = system.actor(
+    routerSpec({
+      ...{ charter, self: deps.card, peers },
+      certificateOf: (pop) => deps.certificateOf(pop),
+      holders: (key16) => (held(key16) ? [self, ...holders(key16)] : holders(key16)),
+      swap: (table) => deps.swap(table),
+    }),
+  );
+  const sentinel: ActorRef<SentinelMessage> = system.actor(
+    sentinelSpec({
+      ...{ bursts: new BurstDetector(FAST_BURSTS), gossip, peers, events, held },
+      capacities: () => deps.capacities(),
+      weightOf: () => FULL_WEIGHT,
+      speculate: (wanted, holder) => void mirror.tell({ type: 'speculate', wanted, holder }),
+      release: (key16) => {
+        for (const replica of replicas.get(key16)) {
+          if (replica.source !== 'speculative' || replica.uses > 0) continue;
+          forecaster.tell({ type: 'released', key16 });
+          void replicas
+            .drop(key16, replica.variant)
+            .catch(() => metrics.count('errors_total', { code: 'STORE_IO' }));
+        }
+      },
+    }),
+  );
+  const forecaster: ActorRef<ForecasterMessage> = system.actor(
+    forecasterSpec({
+      ...{ foresight: foresightOf, pool: deps.pool, bursts: () => new BurstDetector(MINUTE_BURSTS) },
+      ...{ demand, events, history: deps.history, learned: deps.learned, members },
+      ...{ epochMs: charter.epochMs, horizonMs: charter.horizonMs, level: LEVEL },
+      worth: (taken) => {
+        worth = taken;
+      },
+      planned: (wanted, epoch) => {
+        mirror.tell({ type: 'plan', wanted });
+        sentinel.tell({ type: 'planned', epoch, listed: new Set(wanted.map(({ key16 }) => key16)) });
+      },
+      prefer: (preferred) => void router.tell({ type: 'preferred', preferred }),
+    }),
+  );
+  const observer: ActorRef<ObserverMessage> = system.actor(
+    observerSpec({
+      ...{ intake: deps.intake, gossip, peers, demand, epochMs: charter.epochMs, sequence: deps.sequence },
+      capacities: () => deps.capacities(),
+      takeWorth: () => {
+        const taken = worth;
+        worth = { mirroredKiB: 0, usedKiB: 0, unusedKiB: 0 };
+        return taken;
+      },
+      seen: (batch) => {
+        sentinel.tell({ type: 'seen', batch });
+        forecaster.tell({ type: 'requested', keys: batch.map(({ key16 }) => key16) });
+      },
+      shared: (summary) => {
+        forecaster.tell({ type: 'summary', summary });
+        router.tell({ type: 'capacities', pop: summary.pop, capacities: summary.capacities });
+      },
+      closed: (epoch) => void forecaster.tell({ type: 'closed', epoch }),
+    }),
+  );
+
+  const root = system.group('pop', 'one-for-one', INTENSITY, [
+    system.group('store', 'rest-for-one', INTENSITY, [catalogue, invalidator]),
+    system.group('demand', 'rest-for-one', INTENSITY, [mirror, forecaster, sentinel, observer]),
+    router,
+  ]);
+  await system.start(root, failed);
+  return {
+    ...{ system, invalidator, catalogue, observer, sentinel, forecaster, mirror, router },
+    stop: () => system.stop(STOP_DEADLINE_MS),
+  };
+}
+
+/** Until accuracy is agreed on, every reporter's word counts in full; what it costs is bounded all the same. */
+const FULL_WEIGHT = 1000;

@@ -1,0 +1,48 @@
+import { performance } from 'node:perf_hooks';
+import type { Blobs } from '../protocol/ports.ts';
+import type { Capacities, PopState } from '../protocol/summary.ts';
+
+/** Share of time that the event loop may be busy before mirroring begins to yield to clients. */
+const BUSY = 0.5;
+const MIB = 1 << 20;
+
+/** What this PoP can take, measured: the share of time that its event loop is busy, and the space that is left. */
+export class Capacity {
+  readonly #budgetBytes: number;
+  readonly #fillKiBps: number;
+  readonly #blobs: Pick<Blobs, 'usage'>;
+  #last = performance.eventLoopUtilization();
+  #busy = 0;
+  /** Set when the PoP is leaving, or cannot store. */
+  state: PopState = 'up';
+
+  constructor(options: { budgetBytes: number; bytesPerSecond: number }, blobs: Pick<Blobs, 'usage'>) {
+    this.#budgetBytes = options.budgetBytes;
+    this.#fillKiBps = Math.floor(options.bytesPerSecond / 1024);
+    this.#blobs = blobs;
+  }
+
+  /** To be called at regular intervals; smooths over a few of them. */
+  sample(): void {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, this.#last);
+    this.#last = now;
+    this.#busy += (utilization - this.#busy) / 4;
+  }
+
+  /** By how much mirroring is to yield, 0 … 1. */
+  get clientShare(): number {
+    return Math.max(0, (this.#busy - BUSY) / (1 - BUSY));
+  }
+
+  report(): Capacities {
+    const { diskBytes } = this.#blobs.usage();
+    return {
+      storageBudgetMiB: Math.floor(this.#budgetBytes / MIB),
+      storageFreeMiB: Math.max(0, Math.floor((this.#budgetBytes - diskBytes) / MIB)),
+      fillKiBps: this.#fillKiBps,
+      load: Math.min(15, Math.floor(this.#busy * 16)),
+      state: this.state,
+    };
+  }
+}

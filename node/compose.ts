@@ -1,0 +1,288 @@
+import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
+import { Intake } from '../actors/intake.ts';
+import { Names } from '../actors/names.ts';
+import { Puller } from '../actors/puller.ts';
+import type { PopCard } from '../actors/router.ts';
+import { supply } from '../actors/supplier.ts';
+import { type Actors, startActors } from '../actors/tree.ts';
+import { ForecastPool } from '../forecasting/pool.ts';
+import { PresageError } from '../protocol/errors.ts';
+import { createGeography } from '../protocol/geography.ts';
+import { key16Of, type PopId } from '../protocol/ids.ts';
+import type { Clock, Events, Gossip, Log, Peers, Random, Streams } from '../protocol/ports.ts';
+import { purgeVerifier } from '../protocol/purge.ts';
+import { RoutingTable } from '../protocol/routing.ts';
+import { demandClock, systemClock } from './adapters/clock.ts';
+import type { Network } from './adapters/libp2p.ts';
+import { soloNetwork } from './adapters/solo.ts';
+import { zstd } from './adapters/zstd.ts';
+import { Capacity } from './capacity.ts';
+import type { Config, Explained } from './config.ts';
+import { demandOfEdge, LogDemand } from './demand-source.ts';
+import { type Doors, openDoors } from './doors.ts';
+import { createEdge, type Edge } from './http/edge.ts';
+import { createOrigin } from './http/origin.ts';
+import { type Identity, loadIdentity } from './identity.ts';
+import { KnownPops } from './known-pops.ts';
+import type { MetricsRegistry } from './metrics.ts';
+import { peerFill } from './peer-fill.ts';
+import type { EventHub } from './rpc/events.ts';
+import { type ShutdownPhase, shutdown } from './shutdown.ts';
+import { Sites } from './sites.ts';
+import { HISTORY, LEARNED, openDatabase, openStore, type Store } from './store.ts';
+import { Traffic } from './traffic.ts';
+
+/** Everything that a running daemon consists of; what the RPC's handlers look at. */
+export interface Daemon {
+  readonly config: Config;
+  readonly explained: Explained;
+  readonly identity: Identity;
+  readonly sites: Sites;
+  readonly names: Names;
+  readonly store: Store;
+  readonly peers: Peers;
+  readonly network: Network | undefined;
+  readonly actors: Actors;
+  readonly pool: ForecastPool;
+  readonly capacity: Capacity;
+  readonly intake: Intake;
+  readonly traffic: Traffic;
+  readonly logDemand: LogDemand;
+  readonly edge: Edge;
+  readonly clock: Clock;
+  readonly demand: ReturnType<typeof demandClock>;
+  readonly metrics: MetricsRegistry;
+  readonly log: Log;
+  readonly startedAt: number;
+  /** What is missing now, in words with the remedy. */
+  lacks(): readonly string[];
+  table(): RoutingTable;
+}
+
+export interface ComposeDeps {
+  readonly log: Log;
+  readonly metrics: MetricsRegistry;
+  readonly events: EventHub;
+  readonly explained: Explained;
+  /** Hears that the actors have given up; the process should end with a non-zero code. */
+  readonly failed: (error: PresageError) => void;
+}
+
+/** A daemon that runs, its doors open. */
+export interface Running {
+  readonly daemon: Daemon;
+  readonly doors: Doors;
+  /** Closes in order: doors first, the database last. True if all went cleanly. */
+  close(): Promise<boolean>;
+}
+
+const SAMPLE_MS = 500;
+
+/** Builds a PoP from its configuration and starts it, the database first and the doors last. */
+export async function compose(config: Config, deps: ComposeDeps): Promise<Running> {
+  const { log } = deps;
+  const clock = systemClock;
+  const phases: ShutdownPhase[] = [];
+  const close = shutdown(phases, { clock, log });
+  /** What is opened later is closed earlier. */
+  const onClose = (name: string, run: () => Promise<void> | void, deadlineMs = 5_000) =>
+    void phases.unshift({ name, deadlineMs, run });
+  try {
+    const { daemon, doors } = await build(config, deps, clock, onClose);
+    return { daemon, doors, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+type OnClose = (name: string, run: () => Promise<void> | void, deadlineMs?: number) => void;
+
+async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: OnClose) {
+  const { log, metrics, events: hub } = deps;
+  const startedAt = clock.now();
+  const events: Events = { emit: (type, data) => hub.publish(type, data) };
+  const random: Random = { float: Math.random, uint32: () => randomBytes(4).readUInt32BE() };
+  const database = await openDatabase(config, { log, metrics });
+  onClose('database', () => database.close());
+  const identity = await loadIdentity(config, clock.now());
+  for (const warning of identity.membership?.warnings ?? []) log.warn(warning);
+  const { charter, self } = identity;
+  const sites = new Sites(charter);
+  const demand = demandClock(clock, { offsetMs: config.clock.offset, speed: config.clock.speed });
+  const store = await openStore(config, identity, sites, database, { log, metrics, clock, demand, random });
+  onClose('blobs', () => store.blobs.close());
+  onClose('replicas', () => store.replicas.flush());
+  const known = await KnownPops.open(database, { log, metrics });
+  const network = await connect(config, identity, known, { log, metrics, clock, random });
+  if (network) onClose('network', () => network.close());
+  const { gossip, streams, peers }: { gossip: Gossip; streams: Streams; peers: Peers } =
+    network ?? soloNetwork(self);
+  const geography = createGeography(charter, await countries(config));
+
+  const names = new Names();
+  const intake = new Intake(metrics);
+  const traffic = new Traffic();
+  const capacity = new Capacity(
+    { budgetBytes: config.storage.budget, bytesPerSecond: config.mirror.bandwidth },
+    store.blobs,
+  );
+  const nameOf = (pop: PopId) => (pop === self ? identity.name : network?.certificateOf(pop)?.name);
+  const puller = new Puller({
+    ...{
+      index: store.replicas,
+      blobs: store.blobs,
+      streams,
+      peers,
+      compressor: zstd,
+      clock,
+      demand,
+      log,
+      metrics,
+    },
+    site: (id) => sites.ofId(id),
+    name: identity.name,
+    maxObjectBytes: config.storage.maxObject,
+  });
+  const origin = createOrigin({ responseTimeoutMs: config.http.originTimeout }, { clock, log, metrics });
+  onClose('origin', () => origin.close());
+  const edge = createEdge(
+    { name: identity.name, maxObjectBytes: config.storage.maxObject },
+    {
+      ...{ index: store.replicas, blobs: store.blobs, origin, demand, clock, log, metrics },
+      site: (host) => sites.ofHost(host),
+      fill: peerFill({ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock }),
+      observe: (seen) => {
+        traffic.count(seen, clock.monotonic());
+        intake.push(demandOfEdge(seen, names));
+      },
+      regionOf: (address) => geography.locateText(address).region,
+    },
+  );
+  let table = RoutingTable.empty();
+  const card: PopCard = identity.membership?.own ?? {
+    ...{ pop: self, name: identity.name, region: identity.region },
+    ...{ addressesV4: loneAddresses(config, 4), addressesV6: loneAddresses(config, 6) },
+  };
+  const pool = new ForecastPool({ workers: config.forecast.workers }, { log, metrics, clock });
+  onClose('workers', () => pool.close());
+  const certificateOf = (pop: PopId) => (pop === self ? card : network?.certificateOf(pop));
+  const actors = await startActors(
+    {
+      ...{ self, name: identity.name, region: identity.region, charter, alone: network === undefined, card },
+      ...{ historyBytes: config.memory.history, bytesPerSecond: config.mirror.bandwidth },
+      ...{
+        clock,
+        demand,
+        log,
+        metrics,
+        events,
+        gossip,
+        streams,
+        peers,
+        puller,
+        names,
+        intake,
+        certificateOf,
+      },
+      ...{ hybrid: store.hybrid, ledger: store.ledger, replicas: store.replicas, pool },
+      // A number above all that were sent before, also after the loss of the disk.
+      sequence: Math.floor(clock.now() / 1_000),
+      verify: purgeVerifier((pop) => certificateOf(pop) !== undefined),
+      history: database.table(HISTORY),
+      learned: database.table(LEARNED),
+      yieldTurn: () => new Promise((resolve) => setImmediate(resolve)),
+      capacities: () => capacity.report(),
+      siteOf: (key) => sites.ofKey(key),
+      siteById: (id) => sites.ofId(id),
+      key16Of: (key, site) => key16Of(key, site.secret),
+      known: () => network?.known() ?? [],
+      fetch: (key, key16, site, source) =>
+        edge.fetchIntoStore(store.replicas.begin(key, key16, site.id), site, key, source),
+      swap: (next) => {
+        table = next;
+      },
+    },
+    deps.failed,
+  );
+  onClose('actors', () => actors.stop(), 10_000);
+  supply({
+    ...{ index: store.replicas, blobs: store.blobs, streams, compressor: zstd, demand, metrics, nameOf },
+    site: (id) => sites.ofId(id),
+    keyOf: (key16) => names.get(key16),
+    obtain: (key, key16, site) => {
+      names.learn(key16, { key, site: site.id });
+      return edge.fetchIntoStore(store.replicas.begin(key, key16, site.id), site, key, 'client');
+    },
+  });
+  const sampling = setInterval(() => {
+    capacity.sample();
+    actors.mirror.tell({ type: 'client-load', share: capacity.clientShare });
+  }, SAMPLE_MS);
+  onClose('sampling', () => clearInterval(sampling));
+
+  const daemon: Daemon = {
+    ...{ config, explained: deps.explained, identity, sites, names, store, peers, network, actors, pool },
+    ...{ capacity, intake, traffic, edge, clock, demand, metrics, log },
+    startedAt,
+    logDemand: new LogDemand({ sites, geography, names }),
+    lacks: () => lacksOf(daemon),
+    table: () => table,
+  };
+  const doors = await openDoors(daemon, { geography, random, hub }, onClose);
+  return { daemon, doors };
+}
+
+async function connect(
+  config: Config,
+  identity: Identity,
+  known: KnownPops,
+  deps: { log: Log; metrics: MetricsRegistry; clock: Clock; random: Random },
+): Promise<Network | undefined> {
+  const { membership } = identity;
+  if (!membership) {
+    if (config.p2p.bootstrap.length > 0) {
+      throw new PresageError(
+        'CONFIG_INVALID',
+        'p2p.bootstrap is set, but cluster.certificate is not: see `presage keys --help`',
+      );
+    }
+    return undefined;
+  }
+  // libp2p takes its time and some 40 MB: a PoP alone does without.
+  const { startNetwork } = await import('./adapters/libp2p.ts');
+  const { listen, announce, bootstrap } = config.p2p;
+  return startNetwork(
+    { ...membership, listen, announce, bootstrap, known: known.cards },
+    {
+      ...deps,
+      onCard: (pop, card) => known.put(pop, card),
+      onRevocations: (list) => known.putRevocations(list),
+    },
+  );
+}
+
+async function countries(config: Config) {
+  if (config.geo.database === undefined) return undefined;
+  const { openGeoip } = await import('./dns/geoip.ts');
+  return openGeoip(config.geo.database);
+}
+
+/** Where DNS sends clients of a PoP alone: to the address that it serves on. */
+function loneAddresses(config: Config, family: 4 | 6): readonly string[] {
+  const host = config.http.listen?.host;
+  return host !== undefined && isIP(host) === family ? [host] : [];
+}
+
+function lacksOf({ identity, peers, store, capacity, config }: Daemon): string[] {
+  const lacks: string[] = [];
+  if (identity.charter.sites.length === 0) lacks.push('no site: start with --origin URL, or give a charter');
+  if (identity.membership && config.p2p.bootstrap.length > 0 && peers.connected().length === 0) {
+    lacks.push('no peer is connected: check p2p.bootstrap and the path to it');
+  }
+  if (identity.membership && !store.ledger.reconciled)
+    lacks.push('purges are not reconciled with any peer yet');
+  if (capacity.report().storageFreeMiB === 0) lacks.push('no storage is free: raise storage.budget');
+  return lacks;
+}

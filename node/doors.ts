@@ -1,0 +1,101 @@
+import type { Geography } from '../protocol/geography.ts';
+import type { Random } from '../protocol/ports.ts';
+import type { Daemon } from './compose.ts';
+import { printEndpoint } from './config-units.ts';
+import { createDnsServer, type DnsServer } from './dns/server.ts';
+import type { ZoneConfig } from './dns/zone.ts';
+import { handlersOf } from './handlers/handlers.ts';
+import { listenSyslog } from './ingest/syslog.ts';
+import { bind } from './rpc/dispatch.ts';
+import type { EventHub } from './rpc/events.ts';
+import { createRpc, type RpcServer } from './rpc/server.ts';
+import { VERSION } from './version.ts';
+
+/** Where the daemon can be reached, as it turned out. */
+export interface Doors {
+  /** `http://HOST:PORT`, if HTTP is served. */
+  readonly http: string | undefined;
+  /** `HOST:PORT`, if DNS is answered. */
+  readonly dns: string | undefined;
+  readonly rpc: RpcServer;
+  readonly dnsServer: DnsServer | undefined;
+}
+
+export interface DoorsDeps {
+  readonly geography: Geography;
+  readonly random: Random;
+  readonly hub: EventHub;
+}
+
+/** Opens RPC, DNS and HTTP, in this order: a client is let in when everything behind the door works. */
+export async function openDoors(
+  daemon: Daemon,
+  { geography, random, hub }: DoorsDeps,
+  onClose: (name: string, run: () => Promise<void> | void) => void,
+): Promise<Doors> {
+  const { config, clock, log, metrics, edge, logDemand, intake, identity } = daemon;
+  const addresses: { http?: string; dns?: string; socket?: string } = {};
+  const dnsServer = config.dns.listen && openDns(daemon, { geography, random });
+  const rpc = await createRpc(
+    {
+      methods: bind(handlersOf(daemon, { addresses, dns: dnsServer })),
+      ...{ events: hub, metrics, log },
+      health: () => {
+        const lacks = daemon.lacks();
+        return { ready: addresses.http !== undefined || config.http.listen === undefined, lacks };
+      },
+    },
+    { dataDir: config.dataDir, listen: config.rpc.listen, version: VERSION },
+  );
+  onClose('rpc', () => rpc.close());
+  addresses.socket = rpc.socket;
+  if (config.dns.listen && dnsServer) {
+    const { address } = await dnsServer.listen(config.dns.listen.host, config.dns.listen.port);
+    onClose('dns', () => dnsServer.close());
+    addresses.dns = printEndpoint(address);
+  }
+  if (config.ingest.syslog) {
+    const syslog = await listenSyslog(
+      { listen: config.ingest.syslog, host: config.ingest.host },
+      {
+        ...{ clock, log, metrics },
+        receive: (batch) => {
+          for (const seen of batch) {
+            const demand = logDemand.of(seen, config.ingest.host);
+            if (typeof demand === 'string') metrics.count('ingest_refused_total', { code: demand });
+            else intake.push(demand);
+          }
+        },
+      },
+    );
+    onClose('syslog', () => syslog.close());
+  }
+  if (config.http.listen) {
+    const { address } = await edge.listen(config.http.listen.host, config.http.listen.port);
+    onClose('http', () => edge.close());
+    addresses.http = `http://${address}`;
+  }
+  if (identity.charter.sites.length === 0)
+    log.warn('no site is configured: start with --origin URL, or give a charter');
+  return { http: addresses.http, dns: addresses.dns, rpc, dnsServer };
+}
+
+function openDns(daemon: Daemon, { geography, random }: Pick<DoorsDeps, 'geography' | 'random'>): DnsServer {
+  const { config, identity, sites, clock, log, metrics } = daemon;
+  const ofCharter = identity.charter.sites.flatMap(({ id, zone }): ZoneConfig[] =>
+    zone === undefined ? [] : [{ name: `${zone.replace(/\.$/, '')}.`, site: id }],
+  );
+  const own = config.dns.zones.map((name): ZoneConfig => {
+    const site = sites.ofHost(name)?.id;
+    return { name: `${name}.`, ...(site !== undefined && { site }) };
+  });
+  return createDnsServer(
+    { zones: [...ofCharter, ...own], nsid: identity.name },
+    {
+      ...{ clock, log, metrics, random },
+      table: daemon.table,
+      regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
+      siteOfName: (name) => sites.ofHost(name)?.id,
+    },
+  );
+}

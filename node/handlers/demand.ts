@@ -1,0 +1,165 @@
+import type { Key16, RegionId } from '../../protocol/ids.ts';
+import type { Placement } from '../../protocol/placement.ts';
+import type { Daemon } from '../compose.ts';
+import type {
+  AccuracyResult,
+  ForecastResult,
+  IngestResult,
+  Params,
+  PlanResult,
+  TrendingResult,
+} from '../rpc/methods.ts';
+import { currentPlan, explanationOf, forecasterStatus, trends } from './questions.ts';
+import { named, popName, resourceOf } from './resource.ts';
+
+const MILLI = 1_000;
+/** Skipped candidates shown beside a placement. */
+const SKIPS_SHOWN = 8;
+
+export async function trending(
+  daemon: Daemon,
+  { limit, region }: Params<'trending'>,
+): Promise<TrendingResult> {
+  const rising = await trends(daemon, limit, region as RegionId | undefined);
+  return {
+    resources: rising.map(({ key16, ...trend }) => ({
+      ...named(daemon, key16),
+      ...trend,
+      noticedBy: 'minutes' as const,
+      held: daemon.store.replicas.get(key16).length > 0,
+    })),
+  };
+}
+
+export async function forecast(
+  daemon: Daemon,
+  { resource, region }: Params<'forecast'>,
+): Promise<ForecastResult> {
+  const { key16 } = resourceOf(daemon, resource);
+  const { explanation, forecasts, madeAt } = await explanationOf(daemon, key16);
+  const { horizonMs } = daemon.identity.charter;
+  const established = forecasts.map((one) => ({
+    region: one.region as string,
+    model: one.model,
+    class: 'established',
+    start: madeAt,
+    stepMs: horizonMs,
+    mean: [one.mean / MILLI],
+    lower: [0],
+    upper: [one.upper / MILLI],
+    recent: [...one.recent],
+    error: null,
+  }));
+  const known = new Set(established.map((one) => one.region));
+  // Where a region has not asked yet, the chance of a first request is what is forecast.
+  const fresh = explanation.reasons
+    .filter((one) => !known.has(one.region))
+    .map((one) => ({
+      region: one.region as string,
+      model: 'arrivals',
+      class: 'new',
+      start: madeAt,
+      stepMs: horizonMs,
+      mean: [one.expected],
+      lower: [0],
+      upper: [Math.ceil(one.expected + 2 * Math.sqrt(one.expected))],
+      recent: [],
+      error: null,
+    }));
+  const regions = [...established, ...fresh]
+    .filter((one) => region === undefined || one.region === region)
+    .sort((a, b) => (b.mean[0] ?? 0) - (a.mean[0] ?? 0));
+  return { ...named(daemon, key16), regions };
+}
+
+export async function plan(daemon: Daemon, { limit, pop }: Params<'plan'>): Promise<PlanResult> {
+  const { epoch, madeAt, plan: made } = await currentPlan(daemon);
+  const wanted = made.placements.filter(
+    (one) => pop === undefined || one.pop === pop || popName(daemon, one.pop) === pop,
+  );
+  const groups = new Map<Key16, Placement[]>();
+  for (const placement of wanted)
+    groups.set(placement.key16, [...(groups.get(placement.key16) ?? []), placement]);
+  const bytes = [...groups.values()].reduce((sum, [first]) => sum + (first?.size ?? 0), 0);
+  const placements = [...groups].slice(0, limit).map(([key16, targets]) => {
+    const [best] = targets;
+    const skips = made.skips.filter((skip) => skip.key16 === key16).slice(0, SKIPS_SHOWN);
+    return {
+      ...named(daemon, key16),
+      expected: targets.reduce((sum, { expected }) => sum + expected, 0) / MILLI,
+      bytes: best?.size ?? 0,
+      tier: best?.tier ?? ('disk' as const),
+      value: best?.value ?? 0,
+      targets: [
+        ...targets.map((one) => ({
+          pop: one.pop as string,
+          name: popName(daemon, one.pop),
+          action: holds(daemon, one) ? ('held' as const) : ('pull' as const),
+          code: null,
+        })),
+        ...skips.map((one) => ({
+          pop: one.pop as string,
+          name: popName(daemon, one.pop),
+          action: 'skipped' as const,
+          code: one.reason as string,
+        })),
+      ],
+    };
+  });
+  return { epoch, state: 'own', madeAt, resources: groups.size, bytes, placements };
+}
+
+function holds({ store, identity }: Daemon, { key16, pop, purpose }: Placement): boolean {
+  if (pop === identity.self) return store.replicas.get(key16).length > 0;
+  return (
+    purpose === 'keep' || store.replicas.catalogue.peers.holders(key16).some((holder) => holder.pop === pop)
+  );
+}
+
+export async function accuracy(daemon: Daemon): Promise<AccuracyResult> {
+  const { metrics } = daemon;
+  const [{ mirrors, parameters, forecastAccuracy }, speculative, used] = await Promise.all([
+    forecasterStatus(daemon),
+    metrics.value('mirror_outcomes_total', { outcome: 'mirrored', source: 'speculative' }),
+    metrics.value('speculative_used_total'),
+  ]);
+  const judged = mirrors.used.bytes + mirrors.unused.bytes;
+  return {
+    forecasts: forecastAccuracy.map((row) => ({
+      ...row,
+      proposer: popName(daemon, daemon.identity.self),
+      weight: 1,
+    })),
+    mirrored: {
+      pairs: mirrors.used.count + mirrors.unused.count,
+      usedPairs: mirrors.used.count,
+      bytes: judged,
+      usedBytes: mirrors.used.bytes,
+      immatureBytes: mirrors.open.bytes,
+      speculativePairs: speculative,
+      speculativeUsedPairs: used,
+    },
+    safetyFactor: parameters.safety / MILLI,
+    threshold: parameters.threshold,
+  };
+}
+
+export function ingest(daemon: Daemon, { host, observations }: Params<'ingest'>): IngestResult {
+  const { logDemand, intake } = daemon;
+  const reasons = new Map<string, number>();
+  let accepted = 0;
+  for (const { referer, ...seen } of observations) {
+    const demand = logDemand.of(
+      { ...seen, ...(referer !== undefined && { referer }) },
+      host ?? daemon.config.ingest.host,
+    );
+    const refused = typeof demand === 'string' ? demand : intake.push(demand) ? undefined : 'MAILBOX_FULL';
+    if (refused === undefined) accepted += 1;
+    else reasons.set(refused, (reasons.get(refused) ?? 0) + 1);
+  }
+  return {
+    accepted,
+    refused: observations.length - accepted,
+    reasons: [...reasons].map(([code, count]) => ({ code, count })),
+  };
+}

@@ -1,0 +1,32 @@
+import type { Daemon } from '../compose.ts';
+import type { DnsServer } from '../dns/server.ts';
+import type { Handlers } from '../rpc/method.ts';
+import { accuracy, forecast, ingest, plan, trending } from './demand.ts';
+import { explain } from './explain.ts';
+import { purge } from './purge.ts';
+import { link, replicas, setText, tag } from './replicas.ts';
+import { config, type DoorAddresses, epochs, peersOf, status } from './status.ts';
+
+/** What answers each method of the local RPC. */
+export function handlersOf(
+  daemon: Daemon,
+  doors: { readonly addresses: DoorAddresses; readonly dns: DnsServer | undefined },
+): Handlers {
+  return {
+    status: () => status(daemon, doors.addresses),
+    peers: () => peersOf(daemon),
+    epochs: ({ limit }) => epochs(daemon, limit),
+    trending: (params) => trending(daemon, params),
+    forecast: (params) => forecast(daemon, params),
+    plan: (params) => plan(daemon, params),
+    explain: ({ resource }) => explain(daemon, resource),
+    accuracy: () => accuracy(daemon),
+    replicas: (params) => replicas(daemon, params),
+    tag: ({ resource }) => tag(daemon, resource),
+    purge: (params) => purge(daemon, params),
+    ingest: (params) => ingest(daemon, params),
+    link: ({ url }) => link(daemon, url),
+    config: () => config(daemon),
+    'dns.set': (params) => setText(daemon, doors.dns, params),
+  };
+}

@@ -1,0 +1,101 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { PurgeLedger } from '../actors/purge-ledger.ts';
+import { LocalReplicas } from '../actors/replica-index.ts';
+import { PresageError } from '../protocol/errors.ts';
+import { HybridClock } from '../protocol/hybrid-clock.ts';
+import type { SiteId } from '../protocol/ids.ts';
+import type {
+  Blobs,
+  Clock,
+  Database,
+  DemandClock,
+  Log,
+  Metrics,
+  Random,
+  TableSpec,
+} from '../protocol/ports.ts';
+import { purgeSigner } from '../protocol/purge.ts';
+import { openBlobs } from './adapters/blobs.ts';
+import { openLevel } from './adapters/level.ts';
+import { recordTable } from './adapters/level-record.ts';
+import type { Config } from './config.ts';
+import type { Identity } from './identity.ts';
+import type { Sites } from './sites.ts';
+
+/** Demand history, a row a resource, and what was learned from it. */
+export const HISTORY: TableSpec<readonly unknown[]> = recordTable('history', 10, v.array(v.unknown()));
+export const LEARNED: TableSpec<unknown> = recordTable('learned', 11, v.unknown());
+
+/** What this PoP keeps on disk. Opened before anything that could change it, closed after everything. */
+export interface Store {
+  readonly database: Database;
+  readonly blobs: Blobs;
+  readonly hybrid: HybridClock;
+  readonly ledger: PurgeLedger;
+  readonly replicas: LocalReplicas;
+}
+
+/** Headers, unfinished contents and what awaits deletion take the rest of `storage.budget`. */
+const CONTENT_SHARE = 0.95;
+
+/** Makes the data directory and locks it. Fails with `STORE_LOCKED` or `STORE_IO`. */
+export async function openDatabase(config: Config, deps: { log: Log; metrics: Metrics }): Promise<Database> {
+  try {
+    await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new PresageError(
+      'STORE_IO',
+      `dataDir: ${config.dataDir} cannot be made: ${(error as Error).message}`,
+      {},
+      error,
+    );
+  }
+  return openLevel(join(config.dataDir, 'db'), deps);
+}
+
+/** Opens blobs, purges and replicas, and reads back what was there. */
+export async function openStore(
+  config: Config,
+  identity: Identity,
+  sites: Sites,
+  database: Database,
+  deps: { log: Log; metrics: Metrics; clock: Clock; demand: DemandClock; random: Random },
+): Promise<Store> {
+  const { log, metrics, clock, demand, random } = deps;
+  const { self, privateKey, membership } = identity;
+  let replicas: LocalReplicas | undefined;
+  const failed = (error: unknown) => log.error('the store could not be tidied', { error: String(error) });
+  const blobs = await openBlobs(
+    {
+      directory: join(config.dataDir, 'blobs'),
+      budgetBytes: config.storage.budget,
+      memoryBytes: config.storage.memory,
+      maxObjectBytes: config.storage.maxObject,
+    },
+    {
+      log,
+      metrics,
+      random,
+      makeRoom: async (bytes) => replicas?.makeRoom(bytes),
+      lost: (hash) => void replicas?.lost(hash).catch(failed),
+    },
+  );
+  const hybrid = new HybridClock(self);
+  const ledger = await PurgeLedger.open(
+    {
+      self,
+      secretOf: (site) => sites.ofId(site)?.secret,
+      sign: purgeSigner(privateKey),
+      alone: membership === undefined,
+    },
+    { database, clock, hybrid, log, metrics },
+  );
+  replicas = await LocalReplicas.open({
+    ...{ self, database, blobs, ledger, hybrid, clock, demand, log, metrics },
+    budgetBytes: Math.floor(config.storage.budget * CONTENT_SHARE),
+    cutOff: (site: SiteId) => sites.ofId(site)?.cutOff ?? 'revalidate',
+  });
+  return { database, blobs, hybrid, ledger, replicas };
+}
