@@ -70,8 +70,10 @@ export interface Growing {
   readonly variant: string;
   readonly body: GrowingBody;
   readonly length: number | undefined;
-  /** Whether it may answer requests beside the one that brought it, at a demand time. */
-  fresh(now: number): boolean;
+  /** Demand ms at which the response was made, as far as its age tells. */
+  readonly bornAt: number;
+  /** How long it may answer requests beside the one that brought it, ms from `bornAt`. */
+  readonly lifetimeMs: number;
 }
 
 /** One request to a peer or the origin, and those who wait for it. */
@@ -271,9 +273,9 @@ export class Fills {
       this.#unshared.delete(key16);
       if (fill.names.size > 0) this.#publish(fill, nameOf(key16, variant));
     }
-    const bornAt = times.receivedAt - ageValue(headers) * 1000;
     const growing: Growing = {
-      fresh: (now) => now - bornAt < lifetime * 1000,
+      bornAt: times.receivedAt - ageValue(headers) * 1000,
+      lifetimeMs: lifetime * 1000,
       kind: 'growing',
       status: response.status,
       received: response.headers,

@@ -137,6 +137,7 @@ export class Server {
       }
       const wanted = this.#wanted(request, resolved, selected, unshared, response);
       const { fill, leader } = this.#fills.join(wanted);
+      const whole = fill.ending;
       const outcome = await fill.outcome;
       const collapsed = leader ? '' : '; collapsed';
       switch (outcome.kind) {
@@ -156,10 +157,19 @@ export class Server {
         case 'growing':
           if (
             !leader &&
-            (variantOf(outcome.names, request.lines) !== outcome.variant || !outcome.fresh(deps.demand.now()))
+            (variantOf(outcome.names, request.lines) !== outcome.variant ||
+              deps.demand.now() - outcome.bornAt >= outcome.lifetimeMs)
           )
             break;
-          return this.#sendGrowing(request, response, outcome, leader, `fwd=${why}${collapsed}`);
+          return whole
+            ? this.#sendGrowing(request, response, outcome, 'hit', 'hit; detail=storing')
+            : this.#sendGrowing(
+                request,
+                response,
+                outcome,
+                leader ? 'leader' : 'miss',
+                `fwd=${why}${collapsed}; fwd-status=${outcome.status}; stored`,
+              );
         case 'unshared':
           if (!leader) break;
           if (request.range !== undefined && wasteful(outcome.response)) {
@@ -274,17 +284,23 @@ export class Server {
     request: EdgeRequest,
     response: ServerResponse,
     growing: Growing,
-    leader: boolean,
+    part: 'leader' | 'miss' | 'hit',
     status: string,
   ): Promise<Answered> {
     const { deps, pop } = this.#context;
-    const cacheStatus = `${pop}; ${status}; fwd-status=${growing.status}; stored`;
-    const head = passedHead(this.#context, leader ? growing.received : growing.headers, cacheStatus);
+    const cacheStatus = `${pop}; ${status}`;
+    const fields = part === 'leader' ? growing.received : growing.headers;
+    const age = Math.max(0, Math.floor((deps.demand.now() - growing.bornAt) / 1000));
+    const head = without(
+      passedHead(this.#context, fields, cacheStatus),
+      part === 'leader' ? ['content-length'] : ['content-length', 'age'],
+    );
+    if (part !== 'leader') head.push('age', String(age));
     const draft: Draft = {
       status: growing.status,
       stored: growing.headers,
-      head: withoutLength(head),
-      shortHead: withoutLength(head),
+      head,
+      shortHead: head,
       body: {
         size: growing.length,
         whole: undefined,
@@ -294,7 +310,13 @@ export class Server {
     const size = () => growing.length ?? growing.body.length;
     try {
       const sent = await send(request, response, draft, deps.clock.now());
-      return { ...sent, hit: 'miss', size: size(), used: undefined, setsCookie: setsCookie(growing.headers) };
+      return {
+        ...sent,
+        hit: part === 'hit' ? 'hit' : 'miss',
+        size: size(),
+        used: undefined,
+        setsCookie: setsCookie(growing.headers),
+      };
     } catch (error) {
       return nothingUsed(refuse(response, coded(error), pop, cacheStatus), 'miss');
     }
@@ -313,10 +335,10 @@ const nothingUsed = (sent: Sent, hit: HitKind): Answered => ({
 const setsCookie = (headers: readonly (readonly [string, string])[]): boolean =>
   headers.some(([name]) => name === 'set-cookie');
 
-function withoutLength(head: readonly string[]): string[] {
+function without(head: readonly string[], names: readonly string[]): string[] {
   const kept: string[] = [];
   for (let at = 0; at < head.length; at += 2)
-    if (head[at] !== 'content-length') kept.push(head[at]!, head[at + 1]!);
+    if (!names.includes(head[at]!)) kept.push(head[at]!, head[at + 1]!);
   return kept;
 }
 
