@@ -8,6 +8,8 @@ const LEADER_MS = 3 * 3_600_000;
 const LEADER_AGE_MS = 6 * 3_600_000;
 /** Below this a companion's pull is not told from none. */
 const PULL_FLOOR = 0.03;
+/** How old the pulls may be, ms of demand time. */
+const REFRESH_MS = 120_000;
 /** Groups (directories) remembered. */
 const GROUPS_MAX = 32_768;
 
@@ -49,6 +51,7 @@ export class PairFeatures {
   readonly #history: History;
   readonly #companions: Companions;
   readonly #groups = new Map<number, Group>();
+  #refreshed = Number.NEGATIVE_INFINITY;
   #pulls = new Map<Key16, Map<RegionId, number>>();
 
   constructor(history: History, companions: Companions) {
@@ -74,8 +77,10 @@ export class PairFeatures {
     }
   }
 
-  /** Works out anew which resources are pulled by what each region asks for now. To be called once an epoch. */
+  /** Works out anew which resources are pulled by what each region asks for now, unless that is recent. */
   refresh(now: number): void {
+    if (now - this.#refreshed < REFRESH_MS) return;
+    this.#refreshed = now;
     const pulls = new Map<Key16, Map<RegionId, number>>();
     for (const leader of this.#history.resources()) {
       if (now - leader.last > LEADER_AGE_MS) continue;

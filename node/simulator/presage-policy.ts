@@ -1,6 +1,8 @@
-import { Foresight, type Member, type Share } from '../../forecasting/foresight.ts';
+import { Foresight, type Member } from '../../forecasting/foresight.ts';
+import { MirrorLedger } from '../../protocol/adjustment.ts';
 import { type Charter, LOCAL_DISTANCE_MS } from '../../protocol/charter.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../../protocol/ids.ts';
+import type { Placement } from '../../protocol/placement.ts';
 import type { Capacities } from '../../protocol/summary.ts';
 import { DemandWindow } from '../../protocol/window.ts';
 import type { Trace, TraceRequest, TraceResource } from './trace.ts';
@@ -59,20 +61,29 @@ export function simulatedCharter(
   };
 }
 
-/** Presage as the daemon runs it: a window, a history and a foresight per PoP, and every PoP pulls its own share. */
+/** The id under which the cluster's one foresight runs; no PoP bears it. */
+const OBSERVER = 'observer' as PopId;
+
+/**
+ * Presage as the daemon runs it: a window and an account of mirrors per PoP, and every PoP pulls its own share. The
+ * PoPs hear the same summaries in the same order and would plan alike; so one foresight plans for all of them.
+ */
 export class PresagePolicy implements Policy {
   readonly name = 'presage';
   readonly peers = true;
-  readonly foresights: Foresight[] = [];
+  readonly ledgers: MirrorLedger[] = [];
+  foresight: Foresight | undefined;
   readonly #timing: PresageTiming;
   #windows: DemandWindow[] = [];
   #byKey = new Map<Key16, TraceResource>();
   #regions: readonly RegionId[] = [];
   #capacities: Capacities | undefined;
   #end = 0;
+  #pops: readonly PopId[] = [];
+  readonly #chances = new Map<string, number>();
   /** Transfers that wait for the delay to pass. */
-  #due: { at: number; shares: (readonly Share[])[] }[] = [];
-  /** Milliseconds of real time that planning took, one an epoch and PoP. */
+  #due: { at: number; shares: (readonly Placement[])[] }[] = [];
+  /** Milliseconds of real time that folding and planning took, one an epoch. */
   readonly planMs: number[] = [];
 
   constructor(timing: PresageTiming = DEFAULT_TIMING) {
@@ -86,6 +97,8 @@ export class PresagePolicy implements Policy {
     this.#end = start + this.#timing.windowMs;
     const charter = simulatedCharter(trace.regions, options, this.#timing);
     const members = membersOf(trace);
+    this.#pops = members.map(({ id }) => id);
+    this.foresight = new Foresight({ self: OBSERVER, charter, members });
     this.#capacities = {
       storageBudgetMiB: Math.max(1, Math.floor(options.storage / (1 << 20))),
       storageFreeMiB: Math.max(1, Math.floor(options.storage / (1 << 20))),
@@ -95,7 +108,7 @@ export class PresagePolicy implements Policy {
     };
     for (const { id } of members) {
       this.#windows.push(new DemandWindow(id, start, 1));
-      this.foresights.push(new Foresight({ self: id, charter, members }));
+      this.ledgers.push(new MirrorLedger());
     }
   }
 
@@ -113,7 +126,7 @@ export class PresagePolicy implements Policy {
       kind: resource.kind,
       group: resource.group,
     });
-    this.foresights[pop]!.requested(key16);
+    this.ledgers[pop]!.requested(key16);
   }
 
   tick(now: number, world: World): void {
@@ -126,25 +139,32 @@ export class PresagePolicy implements Policy {
   }
 
   arrived(pop: number, resource: TraceResource, at: number): void {
-    this.foresights[pop]!.mirrored(resource.key16, resource.size, at);
+    const chance = this.#chances.get(resource.key16 + String(pop)) ?? 0;
+    this.ledgers[pop]!.mirrored(resource.key16, resource.size, at, chance);
   }
 
   evicted(pop: number, key16: Key16): void {
-    this.foresights[pop]!.released(key16);
+    this.ledgers[pop]!.released(key16);
   }
 
   #epoch(at: number): void {
     const capacities = this.#capacities!;
-    const summaries = this.#windows.map((window, pop) =>
-      window.close(at, capacities, this.foresights[pop]!.takeWorth()),
-    );
-    const shares = this.foresights.map((foresight) => {
-      const begun = performance.now();
-      for (const summary of summaries) foresight.fold(summary);
-      const { ownShare } = foresight.epoch(at);
-      this.planMs.push(performance.now() - begun);
-      return ownShare;
+    const foresight = this.foresight!;
+    const begun = performance.now();
+    this.#windows.forEach((window, pop) => {
+      const ledger = this.ledgers[pop]!;
+      ledger.mature(at, this.#timing.horizonMs);
+      foresight.fold(window.close(at, capacities, ledger.take()));
     });
+    const { plan } = foresight.epoch(at);
+    const shares = this.#pops.map((): Placement[] => []);
+    for (const placement of plan.placements) {
+      if (placement.purpose !== 'mirror') continue;
+      const pop = this.#pops.indexOf(placement.pop);
+      shares[pop]?.push(placement);
+      this.#chances.set(placement.key16 + String(pop), placement.chance);
+    }
+    this.planMs.push(performance.now() - begun);
     this.#due.push({ at: at + this.#timing.delayMs, shares });
   }
 
@@ -152,9 +172,9 @@ export class PresagePolicy implements Policy {
     while (this.#due.length > 0 && this.#due[0]!.at <= now) {
       const { at, shares } = this.#due.shift()!;
       shares.forEach((share, pop) => {
-        for (const { key16, purpose } of share) {
+        for (const { key16 } of share) {
           const resource = this.#byKey.get(key16);
-          if (purpose === 'mirror' && resource !== undefined) world.mirror(pop, resource, at);
+          if (resource !== undefined) world.mirror(pop, resource, at);
         }
       });
     }

@@ -33,7 +33,11 @@ export interface TraceResource {
   size: number;
 }
 
-export type RegionBy = 'tld' | 'hash' | ((client: string) => number);
+/**
+ * What places a client: its network's hash, its top-level domain, or any label such as a country. Clients without a
+ * label are spread by hash.
+ */
+export type RegionBy = 'tld' | 'hash' | ((client: string) => string | undefined);
 
 export interface Trace {
   readonly requests: readonly TraceRequest[];
@@ -51,14 +55,14 @@ export function clientPrefixOf(client: string): number {
 
 /**
  * Deals a log out to `pops` PoPs: complete successful answers only, in order of time, each client's region nearest
- * to one PoP. By `hash` clients are spread evenly; by `tld` top-level domains stay together, the most frequent
- * dealt first to the region with the least, and numeric addresses are spread by network.
+ * to one PoP. By `hash` clients are spread evenly; by a label clients of one stay together, the labels with
+ * most requests dealt first, each to the region with the least.
  */
 export function dealTrace(records: Iterable<TraceRecord>, pops: number, by: RegionBy): Trace {
   const kept: TraceRecord[] = [];
   for (const record of records) if (record.status === 200 && record.bytes > 0) kept.push(record);
   kept.sort((a, b) => a.at - b.at);
-  const regionOf = typeof by === 'function' ? by : by === 'hash' ? byHash(pops) : byDomain(kept, pops);
+  const regionOf = by === 'hash' ? byHash(pops) : byLabel(kept, pops, by === 'tld' ? topLevelOf : by);
   const resources = new Map<string, TraceResource>();
   const requests: TraceRequest[] = [];
   let bytes = 0;
@@ -85,25 +89,30 @@ export function dealTrace(records: Iterable<TraceRecord>, pops: number, by: Regi
 
 const byHash = (pops: number) => (client: string) => clientPrefixOf(client) % pops;
 
-function byDomain(records: readonly TraceRecord[], pops: number): (client: string) => number {
-  const domainOf = (client: string) =>
-    /^[\d.]+$|:/.test(client) ? undefined : client.slice(client.lastIndexOf('.') + 1).toLowerCase();
+const topLevelOf = (client: string): string | undefined =>
+  /^[\d.]+$|:/.test(client) ? undefined : client.slice(client.lastIndexOf('.') + 1).toLowerCase();
+
+function byLabel(
+  records: readonly TraceRecord[],
+  pops: number,
+  labelOf: (client: string) => string | undefined,
+): (client: string) => number {
   const counts = new Map<string, number>();
-  let numeric = 0;
+  let unlabelled = 0;
   for (const { client } of records) {
-    const domain = domainOf(client);
-    if (domain === undefined) numeric += 1;
-    else counts.set(domain, (counts.get(domain) ?? 0) + 1);
+    const label = labelOf(client);
+    if (label === undefined) unlabelled += 1;
+    else counts.set(label, (counts.get(label) ?? 0) + 1);
   }
-  const load = new Array<number>(pops).fill(numeric / pops);
+  const load = new Array<number>(pops).fill(unlabelled / pops);
   const region = new Map<string, number>();
-  for (const [domain, count] of [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))) {
+  for (const [label, count] of [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))) {
     const least = load.indexOf(Math.min(...load));
-    region.set(domain, least);
+    region.set(label, least);
     load[least] = load[least]! + count;
   }
   return (client) => {
-    const domain = domainOf(client);
-    return domain === undefined ? clientPrefixOf(client) % pops : (region.get(domain) ?? 0);
+    const label = labelOf(client);
+    return label === undefined ? clientPrefixOf(client) % pops : (region.get(label) ?? 0);
   };
 }
