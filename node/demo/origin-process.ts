@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { PresageError } from '../../protocol/errors.ts';
 import { seededRandom } from '../../protocol/random.ts';
 import type { DemoFile } from './content.ts';
-import { type DemandTime, demandNow } from './demand-time.ts';
 import { Origin, type OriginCounts, type OriginPace } from './origin.ts';
 
 /** The origin as a process of its own, so that its work is not the clients'. Parent and child speak over fork's IPC. */
@@ -11,8 +10,6 @@ interface Setup {
   readonly kind: 'setup';
   readonly host: string;
   readonly seed: number;
-  readonly start: number;
-  readonly time: DemandTime;
   readonly pace: OriginPace;
   readonly files: readonly DemoFile[];
 }
@@ -117,11 +114,10 @@ function serve(): void {
     switch (message.kind) {
       case 'setup': {
         origin = new Origin(
-          { pace: message.pace, start: message.start },
+          { pace: message.pace },
           {
             files: message.files,
             random: seededRandom(message.seed),
-            demandNow: () => demandNow(message.time, Date.now()),
           },
         );
         origin.listen(message.host).then(

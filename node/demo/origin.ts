@@ -27,29 +27,27 @@ const PIECE_BYTES = 128 * 1024;
 
 /**
  * The demo's origin: a real HTTP server whose bodies follow from path and version, with entity tags, modification
- * times and surrogate keys, as slow as an origin on another continent.
+ * times and surrogate keys, as slow as an origin on another continent. It knows nothing of the demand clock: its dates
+ * are real ones, as those of any origin.
  */
 export class Origin {
   readonly #files = new Map<string, { file: DemoFile; version: number; modifiedAt: number }>();
   readonly #server: Server;
   readonly #pace: OriginPace;
   readonly #random: Random;
-  readonly #demandNow: () => number;
   #counts = { requests: 0, notModified: 0, notFound: 0, bytes: 0 };
 
   constructor(
-    options: { readonly pace: OriginPace; readonly start: number },
+    options: { readonly pace: OriginPace },
     dependencies: {
       readonly files: Iterable<DemoFile>;
       readonly random: Random;
-      readonly demandNow: () => number;
     },
   ) {
     this.#pace = options.pace;
     this.#random = dependencies.random;
-    this.#demandNow = dependencies.demandNow;
     for (const file of dependencies.files) {
-      this.#files.set(file.path, { file, version: 1, modifiedAt: options.start - 86_400_000 });
+      this.#files.set(file.path, { file, version: 1, modifiedAt: Date.now() - 86_400_000 });
     }
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch(() => response.destroy());
@@ -71,7 +69,7 @@ export class Origin {
     const entry = this.#files.get(path);
     if (entry === undefined) return undefined;
     entry.version += 1;
-    entry.modifiedAt = this.#demandNow();
+    entry.modifiedAt = Date.now();
     return entry.version;
   }
 
@@ -89,8 +87,6 @@ export class Origin {
     this.#counts.requests += 1;
     const [least, most] = this.#pace.latencyMs;
     await delay(least + (most - least) * this.#random.float());
-    response.sendDate = false;
-    response.setHeader('date', new Date(this.#demandNow()).toUTCString());
     const entry = this.#files.get(request.url ?? '');
     if (entry === undefined || (request.method !== 'GET' && request.method !== 'HEAD')) {
       this.#counts.notFound += 1;

@@ -2,7 +2,7 @@ import type { ReactiveOutcome, RuleOutcome } from './baselines.ts';
 import { bestSizeLimited, bestThreshold, reactive } from './baselines.ts';
 import type { Observation } from './clients.ts';
 import type { Load } from './load.ts';
-import type { MirrorAccount, MirrorLog } from './mirror-log.ts';
+import { type MirrorAccount, type MirrorLog, pairOf } from './mirror-log.ts';
 import type { Lateness } from './player.ts';
 import type { HeldPromise } from './promises.ts';
 import type { PurgeTrial } from './purge-trial.ts';
@@ -60,6 +60,8 @@ export interface Report {
   readonly failedRequests: number;
   readonly pairsRequested: number;
   readonly mirroredBeforeFirstRequest: number;
+  /** Pairs whose first request found a copy that the PoP held as the key's home, having fetched it for another PoP. */
+  readonly homeBeforeFirstRequest: number;
   readonly hitRatio: number;
   readonly reactiveHitRatio: number;
   readonly bytesServed: number;
@@ -122,6 +124,7 @@ export function report(
     failedRequests: observations.filter(({ status }) => status === 0 || status >= 500).length,
     pairsRequested: baseline.pairs,
     mirroredBeforeFirstRequest: mirrored.all.beforeFirstRequest,
+    homeBeforeFirstRequest: firstHits(answered) - mirrored.all.beforeFirstRequest,
     hitRatio: answered.length === 0 ? 0 : round(hits.length / answered.length, 4),
     reactiveHitRatio: round(baseline.hitRatio, 4),
     bytesServed: answered.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -153,6 +156,18 @@ export function report(
   };
   const judged = promises(facts, findings);
   return { ...facts, promises: judged, held: judged.every(({ held }) => held) };
+}
+
+/** Pairs whose first request was a hit; `answered` in the order in which it was sent. */
+function firstHits(answered: readonly Observation[]): number {
+  const pairs = new Set<string>();
+  let hits = 0;
+  for (const { pop, path, cacheStatus } of answered) {
+    const pair = pairOf(pop, path);
+    if (!pairs.has(pair) && cacheStatus.hit) hits += 1;
+    pairs.add(pair);
+  }
+  return hits;
 }
 
 /** The slowest purge that was acknowledged by all; `null` if one was not, or none was tried. */

@@ -176,8 +176,6 @@ export class Run {
     this.#origin = await OriginProcess.start({
       host: '127.0.0.1',
       seed,
-      start: load.start,
-      time,
       pace: ORIGIN_PACE,
       files: [...load.files.values()],
     });

@@ -145,6 +145,7 @@ export function text(report: Report): string {
     `  best rule "after k"    ${rule(baselines.threshold)}`,
     `  with a size limit      ${rule(baselines.thresholdSizeLimited)}`,
     `  (both rules chosen in hindsight on the same requests, at no more mirrored bytes, acting at once)`,
+    `Held as home             ${report.homeBeforeFirstRequest} pairs whose first request found what the PoP had fetched for another one`,
     `Hit ratio                ${percent(report.hitRatio)}; caches that only react ${percent(report.reactiveHitRatio)}`,
     `Origin                   ${megabytes(report.originBytes)} MB in ${report.originRequests} requests; reacting ${megabytes(baselines.reactive.originBytes)} MB, with peers ${megabytes(baselines.reactive.originBytesWithPeers)} MB`,
     `Between PoPs             ${report.peerBytes === null ? 'not known' : `${megabytes(report.peerBytes)} MB`}`,

@@ -74,8 +74,6 @@ describe('clients, resolver and origin of the demo', () => {
     origin = await OriginProcess.start({
       host: '127.0.0.1',
       seed: 1,
-      start: START,
-      time: demandTime(START, Date.now(), 100),
       pace: { latencyMs: [20, 30], bandwidth: 1e8 },
       files,
     });

@@ -105,6 +105,7 @@ describe('the report', () => {
       requests: 4,
       pairsRequested: 3,
       mirroredBeforeFirstRequest: 1,
+      homeBeforeFirstRequest: 0,
       hitRatio: 0.5,
       reactiveHitRatio: 0.25,
       mirroredBytes: 300,
@@ -127,7 +128,8 @@ describe('the report', () => {
     const mirrors = new MirrorLog();
     mirrors.add({ pop: B, path: '/x', size: 100, source: 'plan', atMs: 27 });
     expect(report(findings({ mirrors }), promises).mirroredBeforeFirstRequest).toBe(0);
-    expect(report(findings({ mirrors: new MirrorLog() }), promises).mirroredBeforeFirstRequest).toBe(0);
+    const unrecorded = report(findings({ mirrors: new MirrorLog() }), promises);
+    expect([unrecorded.mirroredBeforeFirstRequest, unrecorded.homeBeforeFirstRequest]).toEqual([0, 1]);
   });
 
   it('leaves out what was mirrored after the load had ended', () => {
