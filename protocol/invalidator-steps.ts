@@ -12,6 +12,8 @@ export interface PurgeOrder {
   readonly soft: boolean;
   /** Whether to wait for every connected peer. */
   readonly wait: boolean;
+  /** How long to wait at most, real ms; by default `WAIT_DEADLINE_MS`. */
+  readonly waitMs?: number;
 }
 
 /** What the invalidator is told. */
@@ -56,7 +58,6 @@ export interface InvalidatorOptions {
   readonly damaged?: boolean;
   /** PoPs known to the cluster, connected or not; those without an acknowledgement are named as missing. */
   readonly roster?: () => readonly PopId[];
-  readonly waitDeadlineMs?: number;
   /** In force already, but not on disk: the first `tick` has them written. */
   readonly unwritten?: readonly SignedPurge[];
 }

@@ -7,12 +7,16 @@ export interface PurgeResult {
   readonly seq: number;
   readonly acknowledged: readonly PopId[];
   readonly missing: readonly PopId[];
+  /** Real ms from the moment at which the purge was in force here to each acknowledgement. */
+  readonly afterMs: ReadonlyMap<PopId, number>;
 }
 
 interface Waiter {
   readonly token: number;
   readonly purge: SignedPurge;
-  readonly acknowledged: Set<PopId>;
+  readonly since: number;
+  /** By peer, when it acknowledged. */
+  readonly acknowledged: Map<PopId, number>;
   readonly until: number;
 }
 
@@ -30,15 +34,17 @@ export class PurgeWaiters {
     return this.#waiters.length;
   }
 
-  /** Waits until all connected peers have acknowledged, or until real time `until`. */
-  add(token: number, purge: SignedPurge, until: number): void {
-    this.#waiters.push({ token, purge, acknowledged: new Set(), until });
+  /** Waits from `now` until all connected peers have acknowledged, for `waitMs` at most. */
+  add(token: number, purge: SignedPurge, now: number, waitMs: number): void {
+    this.#waiters.push({ token, purge, since: now, acknowledged: new Map(), until: now + waitMs });
   }
 
-  acknowledge(peer: PopId, ids: readonly string[]): void {
+  acknowledge(peer: PopId, ids: readonly string[], now: number): void {
     if (ids.length === 0 || this.#waiters.length === 0) return;
     const known = new Set(ids);
-    for (const waiter of this.#waiters) if (known.has(waiter.purge.id)) waiter.acknowledged.add(peer);
+    for (const { purge, acknowledged, since } of this.#waiters) {
+      if (known.has(purge.id) && !acknowledged.has(peer)) acknowledged.set(peer, Math.max(0, now - since));
+    }
   }
 
   /** Peers that have yet to acknowledge, purge by purge. */
@@ -57,7 +63,8 @@ export class PurgeWaiters {
       const known = new Set([...connected, ...this.#roster()]);
       known.delete(issuer);
       const missing = [...known].filter((peer) => !acknowledged.has(peer)).sort();
-      settled.push({ token, result: { issuer, seq, acknowledged: [...acknowledged].sort(), missing } });
+      const peers = [...acknowledged.keys()].sort();
+      settled.push({ token, result: { issuer, seq, acknowledged: peers, missing, afterMs: acknowledged } });
       return false;
     });
     return settled;
