@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { coded, PresageError } from '../../protocol/errors.ts';
 import { explainConfig } from '../config.ts';
 import { flagOf, PATHS, specOf, variableOf } from '../config-table.ts';
-import { delegate, type SimulateOptions } from './delegates.ts';
+import type { SimulateOptions } from './delegates.ts';
 import type { CommandIo } from './io.ts';
 import { queryCommands } from './queries.ts';
 import { ask, type DaemonOptions, integer, withDaemon } from './remote.ts';
@@ -43,6 +43,7 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
   queryCommands(program, io);
   purgeCommand(program, io, exit);
   ingestCommand(program, io, exit);
+  dashboardCommand(program, io);
   configCommand(program, io);
   predictCommand(program, io, exit);
   simulateCommand(program, io, exit);
@@ -202,6 +203,16 @@ function purgeCommand(program: Command, io: CommandIo, exit: (code: number) => v
     );
 }
 
+function dashboardCommand(program: Command, io: CommandIo): void {
+  withDaemon(program.command('dashboard').summary('Print the link to the dashboard'))
+    .description('Print the link to the dashboard of the daemon, token included. Needs rpc.listen (--rpc).')
+    .action(async (options: DaemonOptions) => {
+      const { dashboardLink } = await import('./dashboard.ts');
+      const link = await dashboardLink(options, io);
+      io.stdout.write(`${options.json ? JSON.stringify({ link }) : link}\n`);
+    });
+}
+
 function ingestCommand(program: Command, io: CommandIo, exit: (code: number) => void): void {
   withDaemon(program.command('ingest').summary('Add the requests of access logs to the demand'))
     .description(
@@ -273,7 +284,7 @@ function simulateCommand(program: Command, io: CommandIo, exit: (code: number) =
     )
     .option('--json', 'print the result as one JSON object')
     .action(async (options: SimulateOptions) => {
-      const { simulate } = await delegate('./simulate.ts');
+      const { simulate } = await import('./simulate.ts');
       exit(await simulate(options, io));
     });
 }

@@ -1,7 +1,6 @@
 import type { LogFormat } from '../ingest/log-reader.ts';
-import type { CommandIo } from './io.ts';
 
-/** Commands whose work stands in modules of their own: what the command line hands to each. */
+/** What the command line hands to the commands that work offline. */
 
 export interface PredictOptions {
   /** Steps ahead. */
@@ -24,11 +23,3 @@ export interface SimulateOptions {
   readonly regionBy: 'geoip' | 'tld' | 'hash';
   readonly json?: boolean;
 }
-
-interface Modules {
-  './simulate.ts': { simulate(options: SimulateOptions, io: CommandIo): Promise<number> };
-}
-
-/** Loads the module of a command when it runs. */
-export const delegate = async <P extends keyof Modules>(path: P): Promise<Modules[P]> =>
-  (await import(path)) as Modules[P];

@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Readable, Writable } from 'node:stream';
@@ -168,6 +168,14 @@ describe('commands that ask the daemon', () => {
     expect((await run(['status', '--config', file], { env })).code).toBe(0);
     expect((await run(['status', '--data-dir', directory], { env })).code).toBe(0);
     expect((await run(['status'], { env: { ...env, PRESAGE_CONFIG: file } })).code).toBe(0);
+  });
+});
+
+describe('dashboard', () => {
+  it('gives the link with the token in the fragment', async () => {
+    const { out } = await run(['dashboard']);
+    const token = readFileSync(join(directory, 'rpc.token'), 'utf8').trim();
+    expect(out).toBe(`http://127.0.0.1:9090/#token=${token}\n`);
   });
 });
 

@@ -23,7 +23,7 @@ const status: Result<'status'> = {
     http: 'http://127.0.0.1:8080',
     dns: '127.0.0.1:5353',
     p2p: ['/ip4/127.0.0.1/tcp/1'],
-    rpc: ['/d/rpc.sock'],
+    rpc: ['/d/rpc.sock', 'http://127.0.0.1:9090'],
   },
   epoch: { number: 12, startedAt: T, lengthMs: 30_000 },
   peers: { connected: 2, known: 4 },
