@@ -43,6 +43,8 @@ export interface EdgeUnderTest {
   readonly demand: PushedDemand;
   readonly metrics: CountingMetrics;
   readonly observations: Observation[];
+  /** Where the blobs are. */
+  readonly directory: string;
   readonly site: Site;
   close(): Promise<void>;
 }
@@ -114,6 +116,7 @@ export async function startEdge(setting: EdgeSetting): Promise<EdgeUnderTest> {
     demand,
     metrics,
     observations,
+    directory,
     site,
     close: async () => {
       await edge.close();

@@ -298,7 +298,9 @@ class HttpEdge implements Edge {
     const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
     const code = tooLarge ? 'HTTP_TOO_LARGE' : 'HTTP_MALFORMED';
     this.#context.deps.metrics.count('presage_edge_refused_total', { code });
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+    // As Node's own handler does: once an answer has begun, anything else on the connection would corrupt it.
+    const current = (socket as Socket & { _httpMessage?: ServerResponse })._httpMessage;
+    if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {
       socket.destroy();
       return;
     }

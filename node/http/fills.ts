@@ -128,7 +128,7 @@ export class Fills {
     if (!request.solo) this.#publish(fill, name);
     const ended = () => {
       this.#all.delete(fill);
-      this.#withdraw(fill);
+      this.withdraw(fill);
     };
     fill.done.then(ended, ended);
     return { fill, leader: true };
@@ -139,7 +139,7 @@ export class Fills {
     for (const fill of this.#all) {
       if (fill.key16 !== key16) continue;
       fill.tainted = true;
-      this.#withdraw(fill);
+      this.withdraw(fill);
     }
   }
 
@@ -154,7 +154,8 @@ export class Fills {
     this.#running.set(name, fill);
   }
 
-  #withdraw(fill: Fill): void {
+  /** Lets nobody join a fill any more. */
+  withdraw(fill: Fill): void {
     for (const name of fill.names) if (this.#running.get(name) === fill) this.#running.delete(name);
   }
 
@@ -268,7 +269,7 @@ export class Fills {
     if (lifetime === 0) {
       // Each request has to be validated on its own: nobody is served by waiting for another's answer.
       this.#unshared.set(key16, true);
-      this.#withdraw(fill);
+      this.withdraw(fill);
     } else {
       this.#unshared.delete(key16);
       if (fill.names.size > 0) this.#publish(fill, nameOf(key16, variant));
@@ -307,6 +308,7 @@ export class Fills {
       this.#notStored(request, error);
       await writer?.abort().catch(() => undefined);
       writer = undefined;
+      this.withdraw(fill);
       body.stored(undefined);
     };
     try {

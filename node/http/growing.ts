@@ -42,9 +42,9 @@ export class GrowingBody {
   get readers(): number {
     return this.#readers.size;
   }
-  /** Whether a new reader can still get every byte from the start without waiting for the store. */
-  get complete(): boolean {
-    return this.#from === 0;
+  /** Whether a new reader can get every byte from the start: from memory, or later from the store. */
+  get joinable(): boolean {
+    return this.#from === 0 || this.#storing;
   }
 
   push(bytes: Buffer): void {

@@ -155,12 +155,13 @@ export class Server {
           break;
         }
         case 'growing':
-          if (
-            !leader &&
-            (variantOf(outcome.names, request.lines) !== outcome.variant ||
-              deps.demand.now() - outcome.bornAt >= outcome.lifetimeMs)
-          )
-            break;
+          if (!leader) {
+            if (variantOf(outcome.names, request.lines) !== outcome.variant) break;
+            if (!outcome.body.joinable || deps.demand.now() - outcome.bornAt >= outcome.lifetimeMs) {
+              this.#fills.withdraw(fill);
+              break;
+            }
+          }
           return whole
             ? this.#sendGrowing(request, response, outcome, 'hit', 'hit; detail=storing')
             : this.#sendGrowing(

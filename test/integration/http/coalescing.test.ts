@@ -1,0 +1,319 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { request } from 'undici';
+import { afterEach, describe, expect, it } from 'vitest';
+import { key16Of, type ResourceKey } from '../../../protocol/ids.ts';
+import type { Replica } from '../../../protocol/replica.ts';
+import { type EdgeSetting, type EdgeUnderTest, startEdge } from '../../edge-under-test.ts';
+import { type Handler, type OriginUnderTest, startOrigin } from './origin.ts';
+
+let origin: OriginUnderTest;
+let under: EdgeUnderTest;
+const begin = async (handler: Handler, setting: Partial<EdgeSetting> = {}) => {
+  origin = await startOrigin(handler);
+  under = await startEdge({ origin: origin.url, ...setting });
+};
+afterEach(async () => {
+  await under.close();
+  await origin.close();
+});
+const get = async (path: string, headers: Record<string, string> = {}) => {
+  const response = await request(under.url + path, { headers });
+  return {
+    status: response.statusCode,
+    headers: response.headers,
+    bytes: Buffer.from(await response.body.bytes()),
+  };
+};
+const keyOf = (path: string) => key16Of(`127.0.0.1:${under.port}${path}` as ResourceKey, under.site.secret);
+const held = (path: string): readonly Replica[] => under.index.get(keyOf(path));
+const digest = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+/** Opens a request and reads nothing until told to. */
+function slowClient(path: string) {
+  const socket = connect(under.port, '127.0.0.1');
+  socket.pause();
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${under.port}\r\nconnection: close\r\n\r\n`);
+  return {
+    socket,
+    async rest(): Promise<Buffer> {
+      const parts: Buffer[] = [];
+      for await (const part of socket) parts.push(part as Buffer);
+      const all = Buffer.concat(parts);
+      return all.subarray(all.indexOf('\r\n\r\n') + 4);
+    },
+  };
+}
+
+describe('misses at the same time', () => {
+  it('cost one request, and every client gets every byte', async () => {
+    const body = randomBytes(3_000_000);
+    await begin(async (_message, response) => {
+      await pause(50);
+      response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length });
+      for (let at = 0; at < body.length; at += 100_000) {
+        response.write(body.subarray(at, at + 100_000));
+        await pause(2);
+      }
+      response.end();
+    });
+    const early = Array.from({ length: 30 }, () => get('/a'));
+    await pause(80);
+    const late = Array.from({ length: 10 }, () => get('/a'));
+    const ranged = get('/a', { range: 'bytes=2000000-2000009' });
+    for (const answer of await Promise.all([...early, ...late])) {
+      expect(answer.status).toBe(200);
+      expect(digest(answer.bytes)).toBe(digest(body));
+    }
+    expect((await ranged).bytes.equals(body.subarray(2_000_000, 2_000_010))).toBe(true);
+    expect(origin.seen).toHaveLength(1);
+    await expect.poll(() => held('/a').length).toBe(1);
+    expect(held('/a')[0]?.content).toBe(digest(body));
+  });
+
+  it('do not wait for a client that reads slowly', async () => {
+    const body = randomBytes(12_000_000);
+    await begin((_message, response) => {
+      response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length });
+      response.end(body);
+    });
+    const slow = slowClient('/a');
+    await pause(50);
+    const started = performance.now();
+    const quick = await get('/a');
+    expect(digest(quick.bytes)).toBe(digest(body));
+    expect(performance.now() - started).toBeLessThan(5000);
+    expect(origin.seen).toHaveLength(1);
+    expect(digest(await slow.rest())).toBe(digest(body));
+  });
+
+  it('are served although the client that came first goes away', async () => {
+    const body = randomBytes(500_000);
+    await begin(async (_message, response) => {
+      response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length });
+      response.write(body.subarray(0, 1000));
+      await pause(150);
+      response.end(body.subarray(1000));
+    });
+    const first = slowClient('/a');
+    await pause(60);
+    const second = get('/a');
+    first.socket.destroy();
+    expect(digest((await second).bytes)).toBe(digest(body));
+    await expect.poll(() => held('/a').length).toBe(1);
+    expect(origin.seen).toHaveLength(1);
+  });
+
+  it('of different variants each get their own', async () => {
+    await begin(async (message, response) => {
+      await pause(50);
+      const language = String(message.headers['accept-language']);
+      response.writeHead(200, { 'cache-control': 'max-age=60', vary: 'accept-language' });
+      response.end(language);
+    });
+    const languages = ['de', 'en', 'fr', 'de', 'en', 'fr'];
+    const answers = await Promise.all(
+      languages.map((language) => get('/a', { 'accept-language': language })),
+    );
+    expect(answers.map(({ bytes }) => bytes.toString())).toEqual(languages);
+    expect(origin.seen.length).toBeLessThanOrEqual(4);
+  });
+
+  it('do not queue behind each other where nothing can be stored', async () => {
+    await begin(async (_message, response) => {
+      await pause(100);
+      response.writeHead(200, { 'cache-control': 'no-store' }).end(String(origin.seen.length));
+    });
+    await get('/a');
+    const started = performance.now();
+    await Promise.all(Array.from({ length: 20 }, () => get('/a')));
+    expect(performance.now() - started).toBeLessThan(1000);
+    expect(origin.seen).toHaveLength(21);
+  });
+
+  it('share one validation of a stale response', async () => {
+    await begin(
+      (_message, response) =>
+        void response
+          .writeHead(200, { 'cache-control': 'max-age=1', etag: '"a"', 'content-length': 1 })
+          .end('x'),
+    );
+    await get('/a');
+    await expect.poll(() => held('/a').length).toBe(1);
+    under.demand.push(5000);
+    origin.handler = async (_message, response) => {
+      await pause(50);
+      response.writeHead(304, { 'cache-control': 'max-age=60' }).end();
+    };
+    const answers = await Promise.all(Array.from({ length: 20 }, () => get('/a')));
+    expect(answers.every(({ status, bytes }) => status === 200 && bytes.toString() === 'x')).toBe(true);
+    expect(origin.seen).toHaveLength(2);
+  });
+});
+
+describe('what must never be stored', () => {
+  it.each([
+    ['of a length', { 'content-length': '1000' }],
+    ['in chunks', {}],
+  ] as [string, Record<string, string>][])(
+    'is a body %s that breaks off; the client sees the break',
+    async (_how, headers) => {
+      await begin(async (_message, response) => {
+        response.writeHead(200, { 'cache-control': 'max-age=60', ...headers });
+        response.write('half');
+        await pause(30);
+        response.destroy();
+      });
+      await expect(get('/a')).rejects.toThrow();
+      await pause(50);
+      expect(held('/a')).toEqual([]);
+      expect(under.blobs.usage()).toMatchObject({ contents: 0, diskBytes: 0 });
+      origin.handler = (_message, response) =>
+        void response.writeHead(200, { 'cache-control': 'max-age=60' }).end('whole');
+      expect((await get('/a')).bytes.toString()).toBe('whole');
+    },
+  );
+
+  it('is what a purge has overtaken', async () => {
+    await begin(async (_message, response) => {
+      await pause(100);
+      response.writeHead(200, { 'cache-control': 'max-age=60' }).end('old');
+    });
+    const answer = get('/a');
+    await pause(50);
+    under.index.purge(keyOf('/a'));
+    expect((await answer).bytes.toString()).toBe('old');
+    await pause(50);
+    expect(held('/a')).toEqual([]);
+  });
+
+  it('is what an unsafe request has overtaken', async () => {
+    await begin(async (message, response) => {
+      if (message.method === 'GET') await pause(100);
+      response.writeHead(200, { 'cache-control': 'max-age=60' }).end('old');
+    });
+    const answer = get('/a');
+    await pause(30);
+    await (await request(`${under.url}/a`, { method: 'POST', body: 'x' })).body.dump();
+    expect((await answer).bytes.toString()).toBe('old');
+    await pause(50);
+    expect(held('/a')).toEqual([]);
+  });
+});
+
+describe('a store in trouble', () => {
+  it('that is full still lets every byte through, to slow clients too', async () => {
+    const body = randomBytes(6_000_000);
+    await begin(
+      (_message, response) =>
+        void response
+          .writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length })
+          .end(body),
+      { blobs: { budgetBytes: 1_000_000 } },
+    );
+    const slow = slowClient('/a');
+    await pause(30);
+    const quick = get('/a');
+    await pause(100);
+    expect(digest(await slow.rest())).toBe(digest(body));
+    expect(digest((await quick).bytes)).toBe(digest(body));
+    expect(held('/a')).toEqual([]);
+    expect([...under.metrics.counts.keys()].some((name) => name.includes('STORE_FULL'))).toBe(true);
+  });
+
+  it('whose file is damaged costs a fetch, never a wrong byte', async () => {
+    const body = randomBytes(300_000);
+    await begin(
+      (_message, response) =>
+        void response
+          .writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length })
+          .end(body),
+      { blobs: { memoryBytes: 0 } },
+    );
+    await get('/a');
+    await expect.poll(() => held('/a').length).toBe(1);
+    const { content, size } = held('/a')[0]!;
+    const path = `${under.directory}/${content.slice(0, 2)}/${content}.${size.toString(36)}`;
+    const file = await open(path, 'r+');
+    await file.write(Buffer.from('damaged'), 0, 7, 1000);
+    await file.close();
+    const again = await get('/a');
+    expect(digest(again.bytes)).toBe(digest(body));
+    expect(origin.seen).toHaveLength(2);
+  });
+});
+
+describe('other PoPs', () => {
+  it('are asked before the origin, and what they have is served from the store', async () => {
+    await begin(
+      (_message, response) => void response.writeHead(200, { 'cache-control': 'max-age=60' }).end('origin'),
+      {
+        fill: ({ index, blobs }) => ({
+          async fill(ticket) {
+            if (!ticket.key.endsWith('/peer')) return undefined;
+            await pause(30);
+            const content = await blobs.put(Buffer.from('from a peer'));
+            const held = index.begin(ticket.key, ticket.key16, ticket.site.id);
+            return index.store(held, {
+              variant: '',
+              status: 200,
+              headers: [['cache-control', 'max-age=60']],
+              content,
+              size: 11,
+              requestedAt: Date.now(),
+              receivedAt: Date.now(),
+              tags: [],
+              source: 'client',
+            });
+          },
+        }),
+      },
+    );
+    const answers = await Promise.all([get('/peer'), get('/peer'), get('/other')]);
+    expect(answers.map(({ bytes }) => bytes.toString())).toEqual(['from a peer', 'from a peer', 'origin']);
+    expect(origin.seen.map(({ url }) => url)).toEqual(['/other']);
+    expect(under.observations.filter(({ hit }) => hit === 'peer')).toHaveLength(2);
+  });
+
+  it('that fail cost nothing but time', async () => {
+    await begin(
+      (_message, response) => void response.writeHead(200, { 'cache-control': 'max-age=60' }).end('origin'),
+      {
+        fill: () => ({ fill: () => Promise.reject(new Error('no peer')) }),
+      },
+    );
+    expect((await get('/a')).bytes.toString()).toBe('origin');
+  });
+});
+
+describe('the mirror', () => {
+  it('fetches into the store, shares with clients, and its bytes count as mirrored once', async () => {
+    await begin(async (_message, response) => {
+      await pause(50);
+      response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': 4 }).end('body');
+    });
+    const key = `127.0.0.1:${under.port}/a` as ResourceKey;
+    const ticket = () => under.index.begin(key, keyOf('/a'), under.site.id);
+    const fetching = under.edge.fetchIntoStore(ticket(), under.site, key, 'plan');
+    await pause(20);
+    const client = get('/a');
+    const replica = await fetching;
+    expect(replica).toMatchObject({ source: 'plan', size: 4, variant: '' });
+    expect((await client).bytes.toString()).toBe('body');
+    expect(origin.seen).toHaveLength(1);
+    await get('/a');
+    await get('/a');
+    expect(under.observations.map(({ mirrored }) => mirrored)).toEqual([false, true, false]);
+    origin.handler = (_message, response) =>
+      void response.writeHead(200, { 'cache-control': 'no-store' }).end('x');
+    const other = `127.0.0.1:${under.port}/b` as ResourceKey;
+    const none = under.index.begin(other, keyOf('/b'), under.site.id);
+    expect(await under.edge.fetchIntoStore(none, under.site, other, 'speculative')).toBeUndefined();
+    origin.handler = (_message, response) => void response.destroy();
+    await expect(under.edge.fetchIntoStore(none, under.site, other, 'plan')).rejects.toMatchObject({
+      code: 'ORIGIN_UNREACHABLE',
+    });
+  });
+});
