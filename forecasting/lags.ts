@@ -32,12 +32,6 @@ export const wideLags: Lags = ([short, long]) =>
         2 * long,
       ]);
 
-/** Few lags: what little history supports, with two long seasons. */
-export const narrowLags: Lags = ([short, long]) =>
-  short === undefined || long === undefined
-    ? []
-    : ascending([1, 2, short, short + 1, 2 * short, long, long + 1, 2 * long]);
-
 /** Seasonal lags alone: no iteration over short lags, so no error that builds up within a season. */
 export const seasonalLags: Lags = ([short, long]) =>
   short === undefined || long === undefined

@@ -1,6 +1,7 @@
 import { combine } from './combination.ts';
 import { conformalInterval } from './intervals.ts';
 import { countQuantile } from './negative-binomial.ts';
+import { bridgeOutages } from './outages.ts';
 import { select } from './selection.ts';
 import { cleaned, type ForecastRequest, HORIZON_MAX, type Series, type SeriesForecast } from './series.ts';
 
@@ -20,6 +21,10 @@ export function predictSeries(series: Series, request: ForecastRequest): SeriesF
   const limit = Math.min(USED_MOST, Math.max(USED_LEAST, Math.round(SEASONS_USED * longest), 6 * horizon));
   const shortest = Math.min(...request.seasons.filter((season) => season > 1), longest || 1);
   const values = cleaned(series.values, shortest, limit);
+  bridgeOutages(
+    values,
+    request.seasons.filter((season) => season > 1).sort((a, b) => a - b),
+  );
   const selection = select(values, request.seasons, horizon, { holdouts: HOLDOUTS, young: false });
   if (selection.class === 'empty' || values.length === 0) {
     const zero = new Float64Array(horizon);

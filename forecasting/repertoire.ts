@@ -1,4 +1,6 @@
-import { dayLags, narrowLags, plainLags, seasonalLags, weekLags, wideLags } from './lags.ts';
+import { dayLags, plainLags, seasonalLags, weekLags, wideLags } from './lags.ts';
+import { analogue } from './models/analogue.ts';
+import { differenced, shortestSeason } from './models/differenced.ts';
 import { doubleSeasonalSmoothing } from './models/double-seasonal-smoothing.ts';
 import { exponentialSmoothing } from './models/exponential-smoothing.ts';
 import { fading, growth } from './models/growth.ts';
@@ -19,14 +21,14 @@ const seasonal = ridgeAutoregression({
   ridge: 1e-3,
   discount: DISCOUNT,
 });
-const narrow = ridgeAutoregression({
-  name: 'ridge-narrow',
-  lags: narrowLags,
+const day = ridgeAutoregression({ name: 'ridge-day', lags: dayLags, ridge: 1e-3, discount: DISCOUNT });
+const daySharp = ridgeAutoregression({ name: 'ridge-day', lags: dayLags, ridge: 3e-4, discount: DISCOUNT });
+const weekSmooth = ridgeAutoregression({
+  name: 'ridge-week',
+  lags: weekLags,
   ridge: 1e-2,
   discount: DISCOUNT,
 });
-const day = ridgeAutoregression({ name: 'ridge-day', lags: dayLags, ridge: 1e-3, discount: DISCOUNT });
-const week = ridgeAutoregression({ name: 'ridge-week', lags: weekLags, ridge: 1e-2, discount: DISCOUNT });
 const slow = doubleSeasonalSmoothing('ets-slow', {
   level: [0.003, 0.02],
   season: [0.1, 0.3],
@@ -42,12 +44,15 @@ export const SEASONAL_MODELS: readonly Model[] = [
   logarithmic('log-ridge-wide', wide),
   seasonal,
   logarithmic('log-ridge-seasonal', seasonal),
-  logarithmic('log-ridge-narrow', narrow),
   day,
-  logarithmic('log-ridge-day', day),
+  logarithmic('log-ridge-day', daySharp),
   slow,
   logarithmic('log-ets-slow', slow),
   logarithmic('log-theta', theta('theta')),
+  logarithmic('log-theta-short', shortestSeason('theta', theta('theta'))),
+  logarithmic('log-ridge-differenced', differenced('ridge', weekSmooth)),
+  analogue('analogue'),
+  logarithmic('log-analogue', analogue('analogue')),
 ];
 
 /** For series too short for lags of two long seasons: some days up to two weeks of hours. */
@@ -55,12 +60,15 @@ export const YOUNG_SEASONAL_MODELS: readonly Model[] = [
   seasonalNaive('seasonal-naive', 0),
   seasonalNaive('seasonal-naive-long', 1),
   profile({ name: 'profile', discount: 0.7, recent: 24 }),
-  week,
-  logarithmic('log-ridge-week', week),
+  weekSmooth,
+  logarithmic('log-ridge-week', weekSmooth),
   day,
-  logarithmic('log-ridge-day', day),
+  logarithmic('log-ridge-day', daySharp),
   logarithmic('log-ets-slow', slow),
   logarithmic('log-theta', theta('theta')),
+  logarithmic('log-theta-short', shortestSeason('theta', theta('theta'))),
+  analogue('analogue'),
+  logarithmic('log-analogue', analogue('analogue')),
   exponentialSmoothing('ses', 0),
 ];
 

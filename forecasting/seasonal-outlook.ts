@@ -1,5 +1,6 @@
 import { combine } from './combination.ts';
 import type { DemandRequest } from './demand.ts';
+import { bridgeOutages } from './outages.ts';
 import { integral, type Ring } from './ring.ts';
 import { select } from './selection.ts';
 import { cleaned } from './series.ts';
@@ -97,6 +98,7 @@ function fittedCurve(hours: Ring, steps: number, signature: number): Curve | und
   let total = 0;
   for (const value of values) total += value;
   if (total < HOURLY_LEAST * values.length) return undefined;
+  bridgeOutages(values, SEASONS);
   const selection = select(values, SEASONS, steps, { holdouts: HOLDOUTS, young: false });
   if (selection.class !== 'seasonal') return undefined;
   const { model, mean, residuals, fitted } = combine(values, selection.models, steps, selection.seasons, {

@@ -1,4 +1,4 @@
-import type { Model, ModelRequest } from './model.ts';
+import type { Model } from './model.ts';
 
 /** Level, seasonal and error-correction constants that are tried; the best one-step error before the first origin wins. */
 export interface SmoothingGrid {
@@ -20,74 +20,96 @@ export function doubleSeasonalSmoothing(name: string, grid: SmoothingGrid): Mode
       return longest === undefined ? Number.POSITIVE_INFINITY : longest * 2;
     },
     forecast(request) {
+      const first = request.origins[0]!;
+      const start = initial(request.values, request.seasons);
       let best = Number.POSITIVE_INFINITY;
-      let rows: Float64Array[] = [];
+      let chosen: Constants = [grid.level[0]!, grid.season[0]!, grid.correction[0]!];
       for (const level of grid.level) {
         for (const season of grid.season) {
           for (const correction of grid.correction) {
-            const run = smooth(request, level, season, correction);
-            if (run.error < best || rows.length === 0) {
-              best = run.error;
-              rows = run.rows;
+            const state = copy(start);
+            const error = run(state, request.values, first, [level, season, correction]);
+            if (error < best) {
+              best = error;
+              chosen = [level, season, correction];
             }
           }
         }
       }
-      return rows;
+      return request.origins.map((origin) => {
+        run(start, request.values, origin, chosen);
+        return ahead(start, request.horizon, chosen[2]);
+      });
     },
   };
 }
 
-function smooth(
-  { values, origins, horizon, seasons }: ModelRequest,
-  alpha: number,
-  gamma: number,
-  phi: number,
-): { error: number; rows: Float64Array[] } {
-  const short = seasons[0]!;
-  const long = seasons.length > 1 ? seasons.at(-1)! : 0;
-  const first = origins[0]!;
-  const rows: Float64Array[] = [];
-  const daily = new Float64Array(short);
-  const weekly = new Float64Array(long);
-  const start = long > 0 ? long : short;
+/** Constants of level, seasons and correction. */
+type Constants = readonly [level: number, season: number, correction: number];
+
+interface State {
+  at: number;
+  level: number;
+  /** Last one-step error, whose echo decays. */
+  residual: number;
+  readonly short: Float64Array;
+  /** One zero where there is no second season. */
+  readonly long: Float64Array;
+  shortAt: number;
+  longAt: number;
+}
+
+const copy = (state: State): State => ({ ...state, short: state.short.slice(), long: state.long.slice() });
+
+/** State after the first long season, from its means. */
+function initial(values: Float64Array, seasons: readonly number[]): State {
+  const season = seasons[0]!;
+  const length = seasons.length > 1 ? seasons.at(-1)! : 1;
+  const start = seasons.length > 1 ? length : season;
+  const short = new Float64Array(season);
+  const long = new Float64Array(length);
   let level = 0;
-  for (let i = 0; i < start; i++) level += values[i]!;
-  level /= start;
-  const rounds = Math.floor(start / short);
-  for (let i = 0; i < rounds * short; i++) daily[i % short]! += (values[i]! - level) / rounds;
-  for (let i = 0; i < long; i++) weekly[i] = values[i]! - level - daily[i % short]!;
-  let residual = 0;
+  for (let i = 0; i < start; i++) level += values[i]! / start;
+  const rounds = Math.floor(start / season);
+  for (let i = 0; i < rounds * season; i++) short[i % season]! += (values[i]! - level) / rounds;
+  if (length > 1) for (let i = 0; i < length; i++) long[i] = values[i]! - level - short[i % season]!;
+  return { at: start, level, residual: 0, short, long, shortAt: start % season, longAt: start % length };
+}
+
+/** Advances the state to `to`; returns the mean squared error of the news on the way, the first season left out. */
+function run(state: State, values: Float64Array, to: number, [alpha, gamma, phi]: Constants): number {
+  const { short, long } = state;
+  const settled = 2 * Math.max(short.length, long.length);
+  const double = long.length > 1;
+  let { level, residual, shortAt, longAt } = state;
   let error = 0;
-  let counted = 0;
-  let next = 0;
-  for (let t = start; t <= values.length; t++) {
-    while (next < origins.length && origins[next] === t) {
-      const out = new Float64Array(horizon);
-      let echo = residual;
-      for (let h = 0; h < horizon; h++) {
-        echo *= phi;
-        const i = t + h;
-        out[h] = level + daily[i % short]! + (long > 0 ? weekly[i % long]! : 0) + echo;
-      }
-      rows.push(out);
-      next++;
-    }
-    if (t === values.length) break;
-    const d = t % short;
-    const w = long > 0 ? t % long : 0;
-    const base = level + daily[d]! + (long > 0 ? weekly[w]! : 0);
-    const e = values[t]! - base;
+  for (let t = state.at; t < to; t++) {
+    const e = values[t]! - level - short[shortAt]! - long[longAt]!;
     // What remains after the echo of the last error is news; it moves level and seasons.
     const news = e - phi * residual;
-    if (t < first && t >= 2 * start) {
-      error += news * news;
-      counted++;
-    }
+    if (t >= settled) error += news * news;
     level += alpha * news;
-    daily[d]! += gamma * news;
-    if (long > 0) weekly[w]! += gamma * news;
+    short[shortAt]! += gamma * news;
+    if (double) long[longAt]! += gamma * news;
     residual = e;
+    if (++shortAt === short.length) shortAt = 0;
+    if (++longAt === long.length) longAt = 0;
   }
-  return { error: counted > 0 ? error / counted : 0, rows };
+  const counted = to - Math.max(settled, state.at);
+  state.at = to;
+  state.level = level;
+  state.residual = residual;
+  state.shortAt = shortAt;
+  state.longAt = longAt;
+  return counted > 0 ? error / counted : 0;
+}
+
+function ahead({ level, residual, short, long, shortAt, longAt }: State, horizon: number, phi: number) {
+  const out = new Float64Array(horizon);
+  let echo = residual;
+  for (let h = 0; h < horizon; h++) {
+    echo *= phi;
+    out[h] = level + short[(shortAt + h) % short.length]! + long[(longAt + h) % long.length]! + echo;
+  }
+  return out;
 }

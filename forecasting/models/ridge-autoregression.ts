@@ -46,23 +46,19 @@ export function ridgeAutoregression(options: RidgeOptions): Model {
       const bound = DIVERGED * largest;
       const gram = new Float64Array(stride * stride);
       const work = new Float64Array(stride * stride);
-      const row = new Float64Array(stride);
       const penalty = new Float64Array(size);
       const path = new Float64Array(longest + horizon);
       // Weights rise along the series instead of fading behind it, so that the Gram matrix need not be scaled.
+      const weights = new Float64Array(values.length);
       let weight = 1;
-      let t = longest;
+      for (let t = longest; t < values.length; t++) {
+        weights[t] = weight;
+        weight /= options.discount;
+      }
+      let from = Math.min(longest, first);
       return origins.map((origin) => {
-        for (; t < origin; t++) {
-          for (let j = 0; j < size; j++) row[j] = x[t - lags[j]!]!;
-          row[size] = x[t]!;
-          for (let i = 0; i < stride; i++) {
-            const scaled = row[i]! * weight;
-            const base = i * stride;
-            for (let j = 0; j <= i; j++) gram[base + j]! += scaled * row[j]!;
-          }
-          weight /= options.discount;
-        }
+        accumulate(gram, x, weights, lags, from, origin);
+        from = origin;
         let trace = 0;
         for (let i = 0; i < size; i++) trace += gram[i * stride + i]!;
         penalty.fill((options.ridge * trace) / size);
@@ -82,4 +78,28 @@ export function ridgeAutoregression(options: RidgeOptions): Model {
       });
     },
   };
+}
+
+/** Adds the rows `from` … `to` to the Gram matrix, pair by pair: long sums run faster than short outer products. */
+function accumulate(
+  gram: Float64Array,
+  x: Float64Array,
+  weights: Float64Array,
+  lags: Int32Array,
+  from: number,
+  to: number,
+): void {
+  const size = lags.length;
+  const weighted = new Float64Array(to - from);
+  for (let i = 0; i <= size; i++) {
+    const lag = i < size ? lags[i]! : 0;
+    for (let t = from; t < to; t++) weighted[t - from] = weights[t]! * x[t - lag]!;
+    const base = i * (size + 1);
+    for (let j = 0; j <= i && j < size; j++) {
+      const shift = from - lags[j]!;
+      let sum = 0;
+      for (let k = 0; k < weighted.length; k++) sum += weighted[k]! * x[k + shift]!;
+      gram[base + j]! += sum;
+    }
+  }
 }
