@@ -1,0 +1,103 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { createCharter, createOperator, createPop } from '../../node/cli/keys-issue.ts';
+import { type Daemon, startDaemon, until } from './daemon.ts';
+
+export interface TestCluster {
+  readonly pops: Daemon[];
+  readonly names: readonly string[];
+  /** Starts PoP `index` again on its data directory. */
+  restart(index: number): Promise<Daemon>;
+  /** Waits until each running PoP is connected to all others that run. */
+  meshed(): Promise<void>;
+}
+
+/** A port that nothing uses now. */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, host, () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Real daemons of one cluster, each in a region of its own: `r0`, `r1`, … All found by the first as bootstrap. */
+export async function startCluster(
+  directory: string,
+  count: number,
+  options: {
+    readonly origin: string;
+    readonly site?: string;
+    readonly epoch?: string;
+    readonly addresses?: readonly string[];
+  },
+): Promise<TestCluster> {
+  const operator = await createOperator({ directory, name: 'test' });
+  const regions = Array.from({ length: count }, (_, index) => `r${index}`);
+  const distances = regions
+    .map(
+      (from, i) =>
+        `[distances.${from}]\n${regions.map((to, j) => `${to} = ${i === j ? 5 : 40 + 10 * Math.abs(i - j)}`).join('\n')}`,
+    )
+    .join('\n');
+  const networks = regions
+    .map((region, i) => `[[networks]]\ncidr = "10.${i}.0.0/16"\nregion = "${region}"`)
+    .join('\n');
+  const charter = await createCharter(
+    operator,
+    `version = 1\nepoch = "${options.epoch ?? '1s'}"\nhorizon = "10m"\nregions = [${regions.map((r) => `"${r}"`).join(', ')}]\n${distances}\n${networks}\n[[sites]]\nid = "main"\nhosts = ["*"]\norigin = "${options.origin}"\nzone = "cdn.test"\n${options.site ?? ''}\n`,
+  );
+  const names = regions.map((_, index) => `pop${index}`);
+  const addressOf = (index: number) => options.addresses?.[index] ?? '127.0.0.1';
+  const files: Awaited<ReturnType<typeof createPop>>[] = [];
+  for (const [index, name] of names.entries()) {
+    mkdirSync(join(directory, name));
+    const fields = { name, region: regions[index] ?? 'r0', addressesV4: [addressOf(index)] };
+    files.push(await createPop(operator, fields, { directory: join(directory, name), now: Date.now() }));
+  }
+  const port = await freePort();
+  const start = (index: number) => {
+    const file = files[index];
+    if (!file) throw new RangeError(`no PoP ${index}`);
+    const config = join(directory, `${names[index]}.toml`);
+    writeFileSync(
+      config,
+      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charter.path}"\n[forecast]\nworkers = 1\n`,
+    );
+    const listen = `/ip4/127.0.0.1/tcp/${index === 0 ? port : 0}`;
+    const bootstrap = index === 0 ? [] : ['--bootstrap', `/ip4/127.0.0.1/tcp/${port}/p2p/${files[0]?.pop}`];
+    const host = addressOf(index);
+    return startDaemon(join(directory, names[index] ?? '', 'data'), [
+      ...['--config', config, '--listen', listen, ...bootstrap],
+      ...['--http', `${host}:0`, '--dns', `${host}:0`],
+    ]);
+  };
+  const pops = await Promise.all(names.map((_, index) => start(index)));
+  const alive = () => pops.filter(({ process }) => process.exitCode === null && process.signalCode === null);
+  return {
+    pops,
+    names,
+    async restart(index) {
+      const daemon = await start(index);
+      pops[index] = daemon;
+      return daemon;
+    },
+    meshed: () =>
+      until(
+        'every PoP is connected to every other',
+        async () => {
+          const running = alive();
+          const states = await Promise.all(
+            running.map((pop) => pop.rpc<{ peers: { connected: number } }>('status')),
+          );
+          return states.every(({ peers }) => peers.connected === running.length - 1);
+        },
+        30_000,
+      ),
+  };
+}
