@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { canonicalTarget } from '../http/key.ts';
 import type { DemoFile } from './content.ts';
-import type { Load, LoadRequest } from './load.ts';
+import { DEMO_HOST, type Load, type LoadRequest } from './load.ts';
 import { CLIENTS_PER_REGION, places } from './world.ts';
 
 /** What the replay needs of a line of a request log. */
@@ -17,6 +18,8 @@ export interface LogLine {
 
 /** Longest file that the demo's origin makes, whatever the log says; larger ones are served at this size. */
 const MOST_BYTES = 8 * 1024 * 1024;
+/** As the charter of the demo has it: nothing is dropped from a query. */
+const VERBATIM = { dropParameters: [], sortParameters: false, ignoreQuery: false };
 const SHARED_DOMAINS = new Set(['com', 'net', 'gov', 'edu', 'org', 'mil', 'us', 'int', 'arpa']);
 
 /**
@@ -69,12 +72,10 @@ export async function replayLoad(
   };
 }
 
-/** The request target as a browser would send it, or `undefined` if it is none. */
+/** The request target in the form in which PoPs ask the origin for it, or `undefined` if it is none. */
 function pathOf(url: string): string | undefined {
-  if (!url.startsWith('/') || url.length > 2000) return undefined;
   try {
-    const parsed = new URL(url, 'http://log.invalid');
-    return parsed.host === 'log.invalid' ? parsed.pathname + parsed.search : undefined;
+    return canonicalTarget(DEMO_HOST, url, VERBATIM).path;
   } catch {
     return undefined;
   }

@@ -31,13 +31,15 @@ describe('replay of a log', () => {
         line({ status: 304, bytes: 0 }),
         line({ status: 404, bytes: 300 }),
         line({ url: 'http://elsewhere.example/' }),
-        line({ url: '//elsewhere.example/x' }),
+        line({ url: '/../above' }),
+        line({ at: 6000, url: '/c%3acables.jpg' }),
       ],
       { regions: 5, name: 'a log' },
     );
     expect(load.requests.map(({ path, at }) => [path, at])).toEqual([
       ['/a.gif', 2000],
       ['/b.html?x=1', 5000],
+      ['/c%3Acables.jpg', 6000],
     ]);
     expect(load.skipped).toEqual({ 'not GET': 1, 'answered without a body': 2, 'path not usable': 2 });
     expect(load.start).toBe(2000);
