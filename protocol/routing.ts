@@ -50,6 +50,14 @@ export interface RoutingTarget {
   readonly key16?: Key16 | undefined;
 }
 
+/** A table as data; what is in it concerns `RoutingTable` alone. */
+export interface RoutingData {
+  readonly pops: readonly RoutingPop[];
+  readonly defaultRegion: RegionId;
+  readonly rows: ReadonlyMap<string, ReadonlyMap<string, Row>>;
+  readonly overflow: OverflowState;
+}
+
 interface Row {
   /** PoP indices: available ones by cost; behind them draining ones; sick or unreachable ones only if there is nothing else. */
   readonly order: Uint16Array;
@@ -74,19 +82,14 @@ export class RoutingTable {
   readonly #holders: RoutingInput['holders'];
   readonly #keep: Float64Array;
 
-  private constructor(
-    input: RoutingInput,
-    index: ReadonlyMap<string, number>,
-    rows: ReadonlyMap<string, ReadonlyMap<string, Row>>,
-    overflow: OverflowState,
-  ) {
-    this.pops = input.pops;
-    this.overflow = overflow;
-    this.#index = index;
-    this.#rows = rows;
-    this.#defaultRegion = input.charter.defaultRegion;
-    this.#holders = input.holders;
-    this.#keep = Float64Array.from(input.pops, ({ id }) => overflow.keep.get(id) ?? 1);
+  private constructor(data: RoutingData, holders: RoutingInput['holders']) {
+    this.pops = data.pops;
+    this.overflow = data.overflow;
+    this.#index = new Map(data.pops.map(({ id }, at) => [id, at]));
+    this.#rows = data.rows;
+    this.#defaultRegion = data.defaultRegion;
+    this.#holders = holders;
+    this.#keep = Float64Array.from(data.pops, ({ id }) => data.overflow.keep.get(id) ?? 1);
   }
 
   /**
@@ -131,7 +134,18 @@ export class RoutingTable {
       rows.set(site, bySite);
       bySite.set(region, split ? { ...row, schedule: smoothSchedule(split, TURNS) } : row);
     });
-    return new RoutingTable(input, index, rows, { epoch: input.epoch, keep, received });
+    const overflow = { epoch: input.epoch, keep, received };
+    return new RoutingTable({ pops, defaultRegion: charter.defaultRegion, rows, overflow }, input.holders);
+  }
+
+  /** The table without its look-up of holders, as data that another thread can be sent (structured clone). */
+  toData(): RoutingData {
+    const { pops, overflow } = this;
+    return { pops, defaultRegion: this.#defaultRegion, rows: this.#rows, overflow };
+  }
+
+  static fromData(data: RoutingData, holders: RoutingInput['holders']): RoutingTable {
+    return new RoutingTable(data, holders);
   }
 
   /** A table without PoPs, for the time before the first is built: every choice is empty. */

@@ -1,5 +1,5 @@
 import { PresageError } from '../../protocol/errors.ts';
-import { keyOfText, type NameKey } from './name.ts';
+import { keyOfText, keyText, type NameKey } from './name.ts';
 import { TYPE, textRdata } from './rdata.ts';
 import { isWithin, type RecordSet, recordSet, type Zones } from './zone.ts';
 
@@ -44,6 +44,16 @@ export class Texts {
     if (!this.#names.has(key) && this.#names.size >= MAX_NAMES) throw fail(`${MAX_NAMES} names are set`);
     texts.push({ value, expiresAtMs: nowMs + ttlSeconds * 1000 });
     this.#names.set(key, { texts, set: setOf(texts, nowMs) });
+  }
+
+  /** All values that still live, with the whole seconds left to them. */
+  *living(nowMs: number): Generator<{ name: string; value: string; ttlSeconds: number }> {
+    for (const [key, { texts }] of this.#names) {
+      for (const { value, expiresAtMs } of texts) {
+        const ttlSeconds = Math.floor((expiresAtMs - nowMs) / 1000);
+        if (ttlSeconds > 0) yield { name: `${keyText(key)}.`, value, ttlSeconds };
+      }
+    }
   }
 
   /** The records of a name that still live, if any. */
