@@ -166,7 +166,6 @@ export class Puller {
   }
 
   async #storeInline(replica: Replica, body: Uint8Array): Promise<void> {
-    this.#deps.metrics.count('peer_bytes_total', { direction: 'in' }, body.length);
     // Hashed before it is stored: a false body must not even for a moment stand under its own name.
     const hash = createHash('sha256').update(body).digest('hex');
     if (hash !== replica.content || body.length !== replica.size) throw new PresageError('CONTENT_MISMATCH');
@@ -225,7 +224,6 @@ export class Puller {
         deadlineMs: CHUNK_DEADLINE_MS,
         ...(request.signal ? { signal: request.signal } : {}),
       });
-      metrics.count('peer_bytes_total', { direction: 'in' }, reply.length);
       const body = reply.subarray(1);
       await assembler.write(index, reply[0] === CHUNK_ZSTD ? compressor.expand(body, length) : body);
       transfer.arrived(index);

@@ -56,7 +56,6 @@ async function offerReplica(deps: SupplierDeps, from: PopId, input: Uint8Array):
   allowedSite(deps, from, replica.site);
   const chunks = await deps.blobs.chunkHashes(replica.content);
   const body = replica.size <= INLINE_BYTES ? await whole(deps.blobs, replica) : undefined;
-  if (body) deps.metrics.count('peer_bytes_total', { direction: 'out' }, body.length);
   return encodeReplicaReply({ replica, chunks, body }, deps.demand.now());
 }
 
@@ -85,7 +84,6 @@ async function offerChunk(deps: SupplierDeps, from: PopId, input: Uint8Array): P
   const chunk = await collect(deps.blobs.read(content, start, Math.min(replica.size, start + CHUNK_BYTES)));
   const packed = compressible(replica) ? deps.compressor.compress(chunk) : undefined;
   const bytes = packed ?? chunk;
-  deps.metrics.count('peer_bytes_total', { direction: 'out' }, bytes.length);
   const reply = new Uint8Array(bytes.length + 1);
   reply[0] = packed ? CHUNK_ZSTD : CHUNK_IDENTITY;
   reply.set(bytes, 1);
