@@ -59,8 +59,7 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
 
 /** Code, message and remedy, for people or as one JSON object. */
 export function printError(thrown: unknown, io: Pick<CommandIo, 'stderr'>, json: boolean): void {
-  const error = coded(thrown);
-  const { code, message, remedy } = error;
+  const { code, message, remedy } = addressError(thrown) ?? coded(thrown);
   if (json) {
     io.stderr.write(`${JSON.stringify({ error: { code, message, remedy } })}\n`);
     return;
@@ -68,6 +67,23 @@ export function printError(thrown: unknown, io: Pick<CommandIo, 'stderr'>, json:
   const lines = message.split('\n').map(printable).join('\n');
   io.stderr.write(`error: ${lines}\n${code}: ${remedy}\n`);
   if (code === 'INTERNAL' && thrown instanceof Error) io.stderr.write(`${thrown.stack ?? ''}\n`);
+}
+
+/** An address that cannot be had is the configuration's fault, whoever asked for it. */
+function addressError(thrown: unknown): PresageError | undefined {
+  const { syscall, code, message } = (thrown ?? {}) as NodeJS.ErrnoException;
+  if ((syscall !== 'listen' && syscall !== 'bind') || code === undefined) return undefined;
+  const remedies: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'stop what listens there, or choose another address',
+    EACCES: 'ports below 1024 need the privilege to bind them; choose a higher one',
+    EADDRNOTAVAIL: 'choose an address of this machine',
+  };
+  return new PresageError(
+    'CONFIG_INVALID',
+    `${message}: ${remedies[code] ?? 'choose another address'}`,
+    {},
+    thrown,
+  );
 }
 
 function frame(io: CommandIo): Command {

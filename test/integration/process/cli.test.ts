@@ -1,5 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Readable, Writable } from 'node:stream';
@@ -261,6 +263,20 @@ describe('the frame', () => {
 });
 
 describe('the process', () => {
+  it('says which address cannot be had, where another process has it', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const http = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+    const args = [program, 'start', '--data-dir', join(directory, 'taken'), '--http', http, '--dns', 'off'];
+    const failure = await promisify(execFile)(process.execPath, args).catch((error: unknown) => error);
+    expect(failure).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`address already in use ${http}`),
+    });
+    expect(failure).toMatchObject({ stderr: expect.stringContaining('CONFIG_INVALID') });
+    taken.close();
+  });
+
   it('runs from a shell, and ends quietly when its reader has gone', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [
       program,
