@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { PresageError } from '../../protocol/errors.ts';
+import { isContentHash } from '../../protocol/ids.ts';
 import { type BlobAssembler, CHUNK_BYTES, type Manifest } from '../../protocol/ports.ts';
 import { chunkLength, diskError, readExactly, writeExactly } from './blob-files.ts';
-import { encodeFrame, fileBytes, HEADER_BYTES, sha256 } from './blob-format.ts';
+import { chunkCount, encodeFrame, fileBytes, HEADER_BYTES, sha256 } from './blob-format.ts';
 import type { WriterHost } from './blob-writer.ts';
 
 /** What an assembler needs of the store beside what a writer needs. */
@@ -152,4 +153,26 @@ export class ChunkAssembler implements BlobAssembler {
       await this.#host.closed();
     }
   }
+}
+
+/** What `resume` returns for a content that is stored already. */
+export const FINISHED: BlobAssembler = {
+  missing: () => [],
+  write: async () => undefined,
+  finish: async () => undefined,
+  abort: async () => undefined,
+};
+
+/** Throws `CONTENT_TOO_LARGE` or, for a manifest that contradicts itself, `CONTENT_MISMATCH`. */
+export function checkManifest(manifest: Manifest, maxObjectBytes: number): void {
+  if (manifest.size > maxObjectBytes)
+    throw new PresageError('CONTENT_TOO_LARGE', undefined, { size: manifest.size });
+  const sound =
+    Number.isSafeInteger(manifest.size) &&
+    manifest.size >= 0 &&
+    isContentHash(manifest.hash) &&
+    manifest.chunks.length === chunkCount(manifest.size) &&
+    manifest.chunks.every(isContentHash);
+  if (!sound)
+    throw new PresageError('CONTENT_MISMATCH', 'A manifest contradicts itself', { hash: manifest.hash });
 }

@@ -1,7 +1,7 @@
 import { open, rm, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { PresageError } from '../../protocol/errors.ts';
-import { type ContentHash, isContentHash } from '../../protocol/ids.ts';
+import type { ContentHash } from '../../protocol/ids.ts';
 import {
   type BlobAssembler,
   type Blobs,
@@ -13,9 +13,9 @@ import {
   type Random,
   type Tier,
 } from '../../protocol/ports.ts';
-import { ChunkAssembler } from './blob-assembler.ts';
+import { ChunkAssembler, checkManifest, FINISHED } from './blob-assembler.ts';
 import { BlobFiles, chunkLength, diskError, readExactly } from './blob-files.ts';
-import { chunkCount, fileBytes, HEADER_BYTES, sha256 } from './blob-format.ts';
+import { fileBytes, HEADER_BYTES, sha256 } from './blob-format.ts';
 import { BlobSpace, type MakeRoom } from './blob-space.ts';
 import { StreamWriter } from './blob-writer.ts';
 
@@ -396,25 +396,4 @@ class FileBlobs implements Blobs {
     this.#deps.metrics.gauge('presage_blobs_disk_bytes', this.#space.used);
     this.#deps.metrics.gauge('presage_blobs_memory_bytes', this.#memory.calculatedSize ?? 0);
   }
-}
-
-/** What `resume` returns for a content that is stored already. */
-const FINISHED: BlobAssembler = {
-  missing: () => [],
-  write: async () => undefined,
-  finish: async () => undefined,
-  abort: async () => undefined,
-};
-
-function checkManifest(manifest: Manifest, maxObjectBytes: number): void {
-  if (manifest.size > maxObjectBytes)
-    throw new PresageError('CONTENT_TOO_LARGE', undefined, { size: manifest.size });
-  const sound =
-    Number.isSafeInteger(manifest.size) &&
-    manifest.size >= 0 &&
-    isContentHash(manifest.hash) &&
-    manifest.chunks.length === chunkCount(manifest.size) &&
-    manifest.chunks.every(isContentHash);
-  if (!sound)
-    throw new PresageError('CONTENT_MISMATCH', 'A manifest contradicts itself', { hash: manifest.hash });
 }
