@@ -22,7 +22,8 @@ function unthrowing<C extends MessageStream>(connection: C): C {
   const send = connection.send.bind(connection);
   connection.send = (data) => {
     try {
-      return send(data);
+      // Header and data in one piece: @libp2p/tls writes each piece of a list by itself and waits in between.
+      return send(data instanceof Uint8Array ? data : data.subarray());
     } catch (error) {
       connection.abort(error instanceof Error ? error : new Error(String(error)));
       return false;

@@ -15,10 +15,10 @@ export const REPLY = 16;
 export const BUSY = 17;
 export const REFUSED = 18;
 
-/** How much is handed to the stream at a time; more would only sit in its write buffer. */
-const SLICE_BYTES = 128 * 1024;
-/** A payload up to this size is copied behind its header, so that both leave in one record. */
-const JOIN_BYTES = 32 * 1024;
+/** How much is handed to the stream at a time: a stored chunk. More would only sit in its write buffer. */
+const SLICE_BYTES = 256 * 1024;
+/** So much of a payload is copied behind its header, so that small frames leave in one record. */
+const JOIN_BYTES = 64 * 1024;
 
 /** Anything that libp2p hands over as data: one array, or a list of them. */
 type Data = Uint8Array | Iterable<Uint8Array>;
@@ -122,7 +122,7 @@ export function frameWriter(stream: Stream, failed: (error: unknown) => void): F
 
   const write = async ({ call, kind, payload, sent }: Outgoing) => {
     await drained(stream);
-    const first = payload.length <= JOIN_BYTES ? payload.length : 0;
+    const first = Math.min(payload.length, JOIN_BYTES);
     const head = Buffer.allocUnsafe(HEADER_BYTES + first);
     head.writeUInt32BE(payload.length, 0);
     head.writeUInt32BE(call, 4);
