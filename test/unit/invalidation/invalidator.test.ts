@@ -1,0 +1,216 @@
+import { describe, expect, it } from 'vitest';
+import { HybridClock } from '../../../protocol/hybrid-clock.ts';
+import type { PopId } from '../../../protocol/ids.ts';
+import type { Invalidations } from '../../../protocol/invalidation.ts';
+import { Invalidator, WAIT_DEADLINE_MS } from '../../../protocol/invalidator.ts';
+import type { InvalidatorEffect, InvalidatorInput, PurgeOrder } from '../../../protocol/invalidator-steps.ts';
+import {
+  decodePurgeReply,
+  encodePurgeCall,
+  encodePurgeGossip,
+  encodePurgeReply,
+  seal,
+} from '../../../protocol/messages/purge.ts';
+import { purgeVerifier, signPurge } from '../../../protocol/purge.ts';
+import { invalidationsOf, popOf, purgeAt, resource, SITE, url } from './pops.ts';
+
+const [A, B, C] = [popOf(1), popOf(2), popOf(3)];
+const page = resource('a/page');
+const order: PurgeOrder = { site: SITE, scope: url('a/page'), soft: false, wait: true };
+
+/** The machine of PoP 1, at a time of our choosing. */
+class Bench {
+  readonly invalidations: Invalidations = invalidationsOf(1);
+  readonly machine: Invalidator;
+  now = 1_000_000;
+
+  constructor(options: { alone?: boolean; roster?: PopId[] } = {}) {
+    this.machine = new Invalidator({
+      invalidations: this.invalidations,
+      clock: new HybridClock(A),
+      verify: purgeVerifier((pop) => pop !== C),
+      alone: options.alone ?? false,
+      roster: () => options.roster ?? [],
+    });
+  }
+
+  step(input: InvalidatorInput): InvalidatorEffect[] {
+    return this.machine.step(input, this.now);
+  }
+
+  /** Answers the first comparison with a peer: nothing differs. */
+  join(peer: PopId): InvalidatorEffect[] {
+    const [call] = of(this.step({ type: 'peer', peer, up: true }), 'call');
+    const bytes = encodePurgeReply({ kind: 'compare', ids: new Map(), more: false });
+    return this.step({ type: 'answered', token: call!.token, bytes });
+  }
+}
+
+const of = <T extends InvalidatorEffect['type']>(effects: readonly InvalidatorEffect[], type: T) =>
+  effects.filter((e): e is Extract<InvalidatorEffect, { type: T }> => e.type === type);
+const push = (...purges: ReturnType<typeof purgeAt>[]) =>
+  encodePurgeCall({ kind: 'push', purges: purges.map(seal) });
+const theirs = (time = 1_000) => purgeAt(invalidationsOf(2), url('a/page'), { time });
+
+describe('issuing', () => {
+  it('writes, then applies, then tells, then waits for acknowledgements', () => {
+    const bench = new Bench({ roster: [A, B, popOf(9)] });
+    bench.join(B);
+    const first = bench.step({ type: 'issue', token: 7, order });
+    expect(first.map(({ type }) => type)).toEqual(['persist']);
+    expect(bench.invalidations.covers(new Map(), page)).toBe('valid');
+    const [write] = of(first, 'persist');
+    const then = bench.step({ type: 'persisted', token: write!.token });
+    expect(then.map(({ type }) => type)).toEqual(['applied', 'publish', 'call']);
+    expect(bench.invalidations.covers(new Map(), page)).toBe('gone');
+    bench.now += 20;
+    const bytes = encodePurgeReply({ kind: 'push', acknowledged: [write!.puts[0]!.id] });
+    const done = bench.step({ type: 'answered', token: of(then, 'call')[0]!.token, bytes });
+    expect(of(done, 'settled')[0]).toMatchObject({
+      token: 7,
+      result: { issuer: A, acknowledged: [B], missing: [popOf(9)], afterMs: new Map([[B, 20]]) },
+    });
+  });
+
+  it('refused by the disk it never was', () => {
+    const bench = new Bench({ alone: true });
+    const [write] = of(bench.step({ type: 'issue', token: 1, order }), 'persist');
+    const effects = bench.step({ type: 'not-persisted', token: write!.token, code: 'STORE_FULL' });
+    expect(of(effects, 'refused')[0]?.error.code).toBe('STORE_FULL');
+    expect(bench.invalidations.covers(new Map(), page)).toBe('valid');
+    expect(bench.step({ type: 'tick' })).toEqual([]);
+  });
+
+  it('pushes again to one who does not answer, and names it as missing in the end', () => {
+    const bench = new Bench();
+    bench.join(B);
+    const [write] = of(bench.step({ type: 'issue', token: 1, order }), 'persist');
+    const [call] = of(bench.step({ type: 'persisted', token: write!.token }), 'call');
+    bench.step({ type: 'failed', token: call!.token });
+    bench.now += 1_000;
+    expect(of(bench.step({ type: 'tick' }), 'call').length).toBeGreaterThan(0);
+    bench.now += WAIT_DEADLINE_MS;
+    const [settled] = of(bench.step({ type: 'tick' }), 'settled');
+    expect(settled?.result).toMatchObject({ acknowledged: [], missing: [B] });
+  });
+});
+
+describe('taking', () => {
+  it('is in force at once, acknowledged only when it is on disk', () => {
+    const bench = new Bench();
+    const purge = theirs();
+    const effects = bench.step({ type: 'request', token: 3, from: B, bytes: push(purge) });
+    expect(effects.map(({ type }) => type)).toEqual(['applied', 'persist']);
+    expect(bench.invalidations.covers(new Map(), page)).toBe('gone');
+    // The same again is no news, but not on disk any sooner.
+    expect(bench.step({ type: 'request', token: 4, from: C, bytes: push(purge) })).toEqual([]);
+    const [write] = of(effects, 'persist');
+    const replies = of(bench.step({ type: 'persisted', token: write!.token }), 'reply');
+    expect(replies.map(({ token }) => token)).toEqual([3, 4]);
+    for (const { bytes } of replies) {
+      expect(decodePurgeReply(bytes, 'push').acknowledged).toEqual([purge.id]);
+    }
+  });
+
+  it('refused by the disk it stays in force, is not acknowledged, and is written again', () => {
+    const bench = new Bench();
+    const purge = theirs();
+    const [write] = of(bench.step({ type: 'request', token: 3, from: B, bytes: push(purge) }), 'persist');
+    const failed = bench.step({ type: 'not-persisted', token: write!.token, code: 'STORE_FULL' });
+    expect(of(failed, 'refused')[0]).toMatchObject({ token: 3, error: { code: 'STORE_FULL' } });
+    expect(bench.invalidations.covers(new Map(), page)).toBe('gone');
+    expect(bench.step({ type: 'request', token: 4, from: B, bytes: push(purge) })).toEqual([]);
+    const [again] = of(bench.step({ type: 'tick' }), 'persist');
+    expect(again?.puts.map(({ id }) => id)).toEqual([purge.id]);
+    expect(of(bench.step({ type: 'persisted', token: again!.token }), 'reply')[0]?.token).toBe(4);
+  });
+
+  it('what was in force before the actor was restarted is written before it is acknowledged', () => {
+    const invalidations = invalidationsOf(1);
+    const purge = theirs();
+    invalidations.apply(purge);
+    const verify = purgeVerifier(() => true);
+    const clock = new HybridClock(A);
+    const machine = new Invalidator({ invalidations, clock, verify, alone: false, unwritten: [purge] });
+    expect(machine.step({ type: 'request', token: 3, from: B, bytes: push(purge) }, 1)).toEqual([]);
+    const [write] = of(machine.step({ type: 'tick' }, 2), 'persist');
+    const replies = of(machine.step({ type: 'persisted', token: write!.token }, 3), 'reply');
+    expect(replies[0]?.token).toBe(3);
+  });
+
+  it('a stamp far ahead is not adopted; the purge holds all the same', () => {
+    const bench = new Bench();
+    const purge = theirs(bench.now + 3_600_000);
+    const effects = bench.step({ type: 'request', token: 1, from: B, bytes: push(purge) });
+    expect(of(effects, 'fault')).toEqual([{ type: 'fault', code: 'CLOCK_SKEW', from: B }]);
+    expect(bench.invalidations.covers(new Map(), page)).toBe('gone');
+    const [own] = of(bench.step({ type: 'issue', token: 2, order }), 'persist');
+    expect(own!.puts[0]!.stamp.time).toBeLessThan(bench.now + 1_000);
+  });
+});
+
+describe('reconciling', () => {
+  it('holds from the first comparison until no peer is left; alone, always', () => {
+    const bench = new Bench();
+    expect(bench.machine.reconciled).toBe(false);
+    expect(of(bench.join(B), 'reconciled')).toEqual([{ type: 'reconciled', reconciled: true }]);
+    expect(of(bench.step({ type: 'peer', peer: B, up: false }), 'reconciled')[0]?.reconciled).toBe(false);
+    expect(new Bench({ alone: true }).machine.reconciled).toBe(true);
+  });
+
+  it('is not done before what was fetched is on disk', () => {
+    const bench = new Bench();
+    const purge = theirs();
+    const [compare] = of(bench.step({ type: 'peer', peer: B, up: true }), 'call');
+    const ids = encodePurgeReply({ kind: 'compare', ids: new Map([[B, [purge.id]]]), more: false });
+    const [fetch] = of(bench.step({ type: 'answered', token: compare!.token, bytes: ids }), 'call');
+    const bytes = encodePurgeReply({ kind: 'fetch', purges: [seal(purge)] });
+    const effects = bench.step({ type: 'answered', token: fetch!.token, bytes });
+    expect(of(effects, 'reconciled')).toEqual([]);
+    expect(bench.invalidations.covers(new Map(), page)).toBe('gone');
+    const [write] = of(effects, 'persist');
+    const done = bench.step({ type: 'persisted', token: write!.token });
+    expect(of(done, 'reconciled')).toHaveLength(1);
+    expect(bench.machine.inStep()).toEqual([B]);
+  });
+});
+
+describe('hostile peers', () => {
+  it('get a coded refusal, and change nothing', () => {
+    const bench = new Bench();
+    const purge = theirs();
+    const forged = { ...purge, signature: new Uint8Array(64) };
+    const stranger = purgeAt(invalidationsOf(3), url('a/page'));
+    const own = signPurge({ ...purge, issuer: A, seq: 2 ** 50 }, () => new Uint8Array(64));
+    const cases = [push(forged), push(stranger), push(own), new Uint8Array([0xc1]), new Uint8Array(2 << 20)];
+    for (const bytes of cases) {
+      const effects = bench.step({ type: 'request', token: 1, from: B, bytes });
+      expect(effects.map(({ type }) => type)).toEqual(['fault', 'refused']);
+    }
+    expect(bench.invalidations.size).toBe(0);
+    expect(bench.invalidations.lastOwnSeq).toBe(0);
+  });
+
+  it('speak in gossip for themselves alone', () => {
+    const bench = new Bench();
+    const bytes = encodePurgeGossip([theirs()]);
+    expect(bench.machine.heard(popOf(5), bytes, 1)).toEqual({
+      verdict: { verdict: 'reject', code: 'WIRE_ORIGIN' },
+      effects: [],
+    });
+    expect(bench.machine.heard(B, bytes, 1).verdict).toEqual({ verdict: 'accept' });
+    expect(bench.machine.heard(B, new Uint8Array([1]), 1).verdict.verdict).toBe('reject');
+  });
+
+  it('that answer nonsense are asked again later, not at once', () => {
+    const bench = new Bench();
+    bench.step({ type: 'tick' });
+    const [call] = of(bench.step({ type: 'peer', peer: B, up: true }), 'call');
+    const effects = bench.step({ type: 'answered', token: call!.token, bytes: new Uint8Array([0x90]) });
+    expect(effects.map(({ type }) => type)).toEqual(['fault']);
+    expect(of(bench.step({ type: 'tick' }), 'call')).toEqual([]);
+    bench.now += 2_000;
+    expect(of(bench.step({ type: 'tick' }), 'call')).toHaveLength(1);
+    expect(bench.machine.reconciled).toBe(false);
+  });
+});
