@@ -34,7 +34,7 @@ export async function openDoors(
   onClose: (name: string, run: () => Promise<void> | void) => void,
 ): Promise<Doors> {
   const { config, clock, log, metrics, edge, logDemand, intake, identity } = daemon;
-  const addresses: { http?: string; dns?: string; socket?: string } = {};
+  const addresses: { http?: string; dns?: string; rpc: string[] } = { rpc: [] };
   const dnsServer = config.dns.listen && openDns(daemon, { geography, random });
   const rpc = await createRpc(
     {
@@ -48,7 +48,7 @@ export async function openDoors(
     { dataDir: config.dataDir, listen: config.rpc.listen, version: VERSION },
   );
   onClose('rpc', () => rpc.close());
-  addresses.socket = rpc.socket;
+  addresses.rpc.push(rpc.socket, ...(rpc.url === undefined ? [] : [rpc.url]));
   if (config.dns.listen && dnsServer) {
     const { address } = await dnsServer.listen(config.dns.listen.host, config.dns.listen.port);
     onClose('dns', () => dnsServer.close());

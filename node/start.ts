@@ -1,4 +1,4 @@
-import type { PresageError } from '../protocol/errors.ts';
+import { codeOf, type PresageError } from '../protocol/errors.ts';
 import { systemClock } from './adapters/clock.ts';
 import { compose } from './compose.ts';
 import type { Config, Explained } from './config.ts';
@@ -30,6 +30,11 @@ export async function start(config: Config, explained: Explained): Promise<void>
     log.info(`${signal}: closing`);
     ended.resolve(0);
   };
+  // A promise that nobody awaited is a defect, but no reason to leave clients without a PoP.
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', (error) => {
+    metrics.count('errors_total', { code: codeOf(error) });
+    log.error('a failure that nobody handled', { error });
+  });
   process.on('SIGTERM', signalled).on('SIGINT', signalled);
   const { identity, network } = daemon;
   const said: readonly (readonly [string, string | undefined])[] = [

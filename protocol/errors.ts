@@ -72,7 +72,7 @@ export const ERRORS = {
   STORE_IO: ['The disk refused an operation.', 'Check the disk.'],
   // Origin
   ORIGIN_UNREACHABLE: ['The origin did not answer.', 'Check the origin and the path to it.'],
-  ORIGIN_TIMEOUT: ['The origin was too slow.', 'Check the origin, or raise `origin.timeout`.'],
+  ORIGIN_TIMEOUT: ['The origin was too slow.', 'Check the origin, or raise `http.originTimeout`.'],
   ORIGIN_PROTOCOL: ['The origin sent something that is not HTTP.', 'Check the origin.'],
   // Edge
   HTTP_MALFORMED: ['A request is not well-formed HTTP, or ambiguous.', 'Correct the client.'],

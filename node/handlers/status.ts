@@ -8,7 +8,7 @@ import { popName } from './resource.ts';
 export interface DoorAddresses {
   readonly http?: string;
   readonly dns?: string;
-  readonly socket?: string;
+  readonly rpc: readonly string[];
 }
 
 export async function status(daemon: Daemon, addresses: DoorAddresses): Promise<StatusResult> {
@@ -41,7 +41,7 @@ export async function status(daemon: Daemon, addresses: DoorAddresses): Promise<
       http: addresses.http ?? null,
       dns: addresses.dns ?? null,
       p2p: [...(network?.addresses() ?? [])],
-      rpc: addresses.socket === undefined ? [] : [addresses.socket],
+      rpc: [...addresses.rpc],
     },
     epoch: {
       number: last ? last.epoch + 1 : Math.floor(clock.now() / epochMs),

@@ -20,6 +20,7 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   http: () => import('./http.ts'),
   replicate: () => import('./replicate.ts'),
   forecast: () => import('./forecast.ts'),
+  ingest: () => import('./ingest.ts'),
 };
 
 const { values, positionals } = parseArgs({
