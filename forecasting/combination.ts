@@ -11,8 +11,8 @@ export interface CombinationOptions {
   readonly blocks: number;
   /**
    * `relative`: mean of |actual − forecast| / (actual + forecast), so that quiet steps count as much as busy ones.
-   * `absolute`: mean of |actual − forecast|. `deviance`: Poisson deviance of the totals over a block, which is right for
-   * counts that are mostly zero, where the other two prefer a forecast of nothing.
+   * `absolute`: mean of |actual − forecast|. `deviance`: mean Poisson deviance, which is right for counts that are
+   * often zero, where the other two prefer a forecast of nothing.
    */
   readonly metric: 'relative' | 'absolute' | 'deviance';
 }
@@ -145,14 +145,14 @@ const ERRORS_OF: Readonly<Record<CombinationOptions['metric'], RowError>> = {
     return floor > 0 ? (FLOOR_SHARE * error) / floor : error;
   },
   deviance(values, origin, row, from, to, floor) {
-    let actual = 0;
-    let forecast = floor;
+    let error = 0;
     for (let h = from; h < to; h++) {
-      actual += values[origin + h]!;
-      forecast += row[h]!;
+      const actual = values[origin + h]!;
+      const forecast = row[h]! + floor;
+      if (forecast > 0)
+        error += 2 * ((actual > 0 ? actual * Math.log(actual / forecast) : 0) - actual + forecast);
     }
-    if (!(forecast > 0)) return actual;
-    return 2 * ((actual > 0 ? actual * Math.log(actual / forecast) : 0) - actual + forecast);
+    return error;
   },
 };
 

@@ -10,7 +10,7 @@ const EXCESS_LEAST = 1e-9;
  * the variance is not above the mean). Exact for small means, by the cube-root gamma approximation of Wilson and
  * Hilferty (1931) for large ones.
  */
-export function countQuantile(mean: number, variance: number, p: number): number {
+export function countQuantile(mean: number, variance: number, p: number, nearest = false): number {
   if (!(mean > 0)) return 0;
   const excess = Math.max(0, variance - mean) / (mean * mean);
   if (mean > EXACT_MEAN_MAX) {
@@ -30,7 +30,7 @@ export function countQuantile(mean: number, variance: number, p: number): number
       probability *= mean / k;
       sum += probability;
     }
-    return k;
+    return nearest && k > 0 && 2 * p < 2 * sum - probability ? k - 1 : k;
   }
   const shape = 1 / excess;
   const success = mean / (mean + shape);
@@ -42,5 +42,5 @@ export function countQuantile(mean: number, variance: number, p: number): number
     probability *= (success * (shape + k - 1)) / k;
     sum += probability;
   }
-  return k;
+  return nearest && k > 0 && 2 * p < 2 * sum - probability ? k - 1 : k;
 }

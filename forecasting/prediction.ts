@@ -1,4 +1,4 @@
-import { combine } from './combination.ts';
+import { type Combination, combine } from './combination.ts';
 import { conformalInterval } from './intervals.ts';
 import { countQuantile } from './negative-binomial.ts';
 import { bridgeOutages } from './outages.ts';
@@ -11,6 +11,8 @@ const HOLDOUTS = 10;
 const LEVEL_STEPS = 24;
 /** Longest seasons that models look back over; beyond that the past says little and costs time. */
 const SEASONS_USED = 5.7;
+/** Weight of the spread of the series itself beside that of the hold-outs, for where there are few. */
+const SERIES_SHARE = 0.1;
 const USED_LEAST = 256;
 const USED_MOST = 1 << 14;
 
@@ -32,8 +34,13 @@ export function predictSeries(series: Series, request: ForecastRequest): SeriesF
   }
   const combination = combine(values, selection.models, horizon, selection.seasons, selection.options);
   const { mean, residuals, fitted } = combination;
-  if (selection.class === 'sparse') {
-    return { id: series.id, model: combination.model, mean, ...countIntervals(mean, values, request.level) };
+  if (selection.class === 'counts') {
+    return {
+      id: series.id,
+      model: combination.model,
+      mean,
+      ...countIntervals(combination, values, request.level),
+    };
   }
   const recent = values.subarray(-(selection.seasons.at(-1) ?? LEVEL_STEPS));
   let level = 0;
@@ -45,26 +52,40 @@ export function predictSeries(series: Series, request: ForecastRequest): SeriesF
   return { id: series.id, model: combination.model, mean, ...interval };
 }
 
-/** Negative-binomial quantiles with the dispersion that the series itself shows. */
-function countIntervals(mean: Float64Array, values: Float64Array, coverage: number) {
+/** Negative-binomial quantiles with the dispersion of the hold-outs, mixed with that of the series itself. */
+function countIntervals({ mean, residuals, fitted }: Combination, values: Float64Array, coverage: number) {
+  let excess = 0;
+  let scale = 0;
+  for (let j = 0; j < residuals.length; j++) {
+    for (let h = 0; h < residuals[j]!.length; h++) {
+      const forecast = fitted[j]![h]!;
+      excess += residuals[j]![h]! ** 2 - forecast;
+      scale += forecast * forecast;
+    }
+  }
   let average = 0;
   for (const value of values) average += value / values.length;
-  let variance = 0;
-  for (const value of values) variance += (value - average) ** 2 / values.length;
-  const excess = average > 0 ? Math.max(0, variance - average) / (average * average) : 0;
+  for (const value of values) {
+    excess += SERIES_SHARE * ((value - average) ** 2 - average);
+    scale += SERIES_SHARE * average * average;
+  }
+  const relative = scale > 0 ? Math.max(0, excess / scale) : 1;
   const lower = new Float64Array(mean.length);
   const upper = new Float64Array(mean.length);
   for (let h = 0; h < mean.length; h++) {
     const m = mean[h]!;
-    // Sparse forecasts are flat, so that one quantile serves the whole horizon.
+    // Count forecasts are often flat, so that one pair of quantiles serves many steps.
     if (h > 0 && m === mean[h - 1]) {
       lower[h] = lower[h - 1]!;
       upper[h] = upper[h - 1]!;
       continue;
     }
-    const spread = m + excess * m * m;
-    lower[h] = Math.min(m, countQuantile(m, spread, (1 - coverage) / 2));
-    upper[h] = Math.max(m, countQuantile(m, spread, (1 + coverage) / 2));
+    const variance = m + relative * m * m;
+    const low = countQuantile(m, variance, (1 - coverage) / 2);
+    // Where nothing lies below, all the miss is above.
+    const high = countQuantile(m, variance, low > 0 ? (1 + coverage) / 2 : coverage, true);
+    lower[h] = Math.min(m, low);
+    upper[h] = Math.max(m, high);
   }
   return { lower, upper };
 }

@@ -98,12 +98,16 @@ export const BURST_MODELS: readonly Model[] = [
   growth({ name: 'growth-fast', fast: 3, slow: 12, damping: 8 }),
 ];
 
-/** For counts that are mostly zero. */
-export const SPARSE_MODELS: readonly Model[] = [
+/** For small counts: rates, with or without a season's shape. */
+export const COUNT_MODELS: readonly Model[] = [
   meanValue,
   fading('fading-8', 8),
   fading('fading-30', 30),
   fading('fading-120', 120),
   croston,
   tsb,
+  exponentialSmoothing('ses', 0),
+  profile({ name: 'profile', discount: 0.9, recent: 28 }),
+  shortestSeason('theta-short', theta('theta')),
+  ridgeAutoregression({ name: 'ridge-plain', lags: plainLags, ridge: 1e-2, discount: DISCOUNT }),
 ];

@@ -1,15 +1,15 @@
 import type { CombinationOptions } from './combination.ts';
 import type { Model } from './models/model.ts';
 import {
+  COUNT_MODELS,
   PLAIN_MODELS,
   SEASONAL_MODELS,
   SHORT_MODELS,
-  SPARSE_MODELS,
   YOUNG_SEASONAL_MODELS,
 } from './repertoire.ts';
 
 /** The class of a series, which decides which models may speak and how they are judged. */
-export type SeriesClass = 'empty' | 'sparse' | 'seasonal' | 'plain' | 'short';
+export type SeriesClass = 'empty' | 'counts' | 'seasonal' | 'plain' | 'short';
 
 export interface Selection {
   readonly class: SeriesClass;
@@ -18,6 +18,8 @@ export interface Selection {
   readonly options: CombinationOptions;
 }
 
+/** Whole numbers with a mean below this are counts, whose noise hides most of a curve. */
+const COUNT_MEAN = 5;
 /** With a larger share of empty steps than this, a series is a row of events and not a curve. */
 const SPARSE_ZEROS = 0.6;
 /** A season is used once the series holds it and this share of it again. */
@@ -37,7 +39,13 @@ export function select(
 ): Selection {
   const n = values.length;
   let zeros = 0;
-  for (let i = 0; i < n; i++) if (values[i] === 0) zeros++;
+  let whole = 0;
+  let sum = 0;
+  for (let i = 0; i < n; i++) {
+    if (values[i] === 0) zeros++;
+    if (Number.isInteger(values[i])) whole++;
+    sum += values[i]!;
+  }
   const spacing = Math.max(1, Math.floor(horizon / 2));
   if (zeros === n) {
     return {
@@ -47,12 +55,15 @@ export function select(
       options: { holdouts: 0, spacing, power: 0, blocks: 1, metric: 'absolute' },
     };
   }
-  if (zeros > SPARSE_ZEROS * n) {
+  const usable = [...new Set(seasons)]
+    .filter((season) => season > 1 && SEASON_SHARE * season <= n)
+    .sort((a, b) => a - b);
+  if (zeros > SPARSE_ZEROS * n || (!young && whole === n && sum < COUNT_MEAN * n)) {
     return {
-      class: 'sparse',
-      models: SPARSE_MODELS,
-      seasons: [],
-      options: { holdouts, spacing: Math.max(1, spacing), power: 1, blocks: 1, metric: 'deviance' },
+      class: 'counts',
+      models: COUNT_MODELS,
+      seasons: usable,
+      options: { holdouts, spacing, power: 3, blocks: 1, metric: 'deviance' },
     };
   }
   if (young) {
@@ -63,9 +74,6 @@ export function select(
       options: { holdouts, spacing, power: 2, blocks: 1, metric: 'absolute' },
     };
   }
-  const usable = [...new Set(seasons)]
-    .filter((season) => season > 1 && SEASON_SHARE * season <= n)
-    .sort((a, b) => a - b);
   const short = usable[0];
   if (short === undefined) {
     return {

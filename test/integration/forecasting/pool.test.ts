@@ -5,7 +5,7 @@ import { predictSeries } from '../../../forecasting/prediction.ts';
 import type { Series } from '../../../forecasting/series.ts';
 import { systemClock } from '../../../node/adapters/clock.ts';
 import { predict } from '../../../node/cli/predict.ts';
-import type { Log } from '../../../protocol/ports.ts';
+import type { Clock, Log } from '../../../protocol/ports.ts';
 
 const warnings: string[] = [];
 const log: Log = {
@@ -63,14 +63,25 @@ describe('ForecastPool', () => {
   });
 
   it('answers cheaply at the deadline what is not ready, and is free for the next call', async () => {
-    const forecasts = pool(1, 8);
-    await forecasts.predict(series(8), REQUEST);
-    const answers = await forecasts.predict(series(2000), REQUEST, { deadlineMs: 60 });
-    expect(answers).toHaveLength(2000);
-    const cheap = answers.filter(({ model }) => model === 'seasonal-naive');
-    expect(cheap.length).toBeGreaterThan(1000);
-    expect(cheap.length).toBeLessThan(2000);
+    const deadlineMs = 777;
+    let deadline = (): void => undefined;
+    let batches = 0;
+    // The deadline passes when the third batch begins, so that exactly two are ready.
+    const clock: Clock = {
+      ...systemClock,
+      after(delayMs, fn) {
+        if (delayMs === deadlineMs) deadline = fn;
+        else if (++batches === 3) deadline();
+        return () => undefined;
+      },
+    };
+    const forecasts = new ForecastPool({ workers: 1, batch: 8 }, { log, metrics, clock });
+    pools.push(forecasts);
+    const answers = await forecasts.predict(series(40), REQUEST, { deadlineMs });
+    expect(answers).toHaveLength(40);
+    expect(answers.filter(({ model }) => model === 'seasonal-naive')).toHaveLength(24);
     expect(answers.every(({ mean }) => mean.length === 24)).toBe(true);
+    expect(forecasts.progress()).toMatchObject({ done: 40, cheap: 24, pending: 0 });
     expect(await forecasts.predict(series(4), REQUEST)).toHaveLength(4);
   });
 

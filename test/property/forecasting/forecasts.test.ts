@@ -45,7 +45,7 @@ describe('predictSeries', () => {
           expect(predictSeries(series, request)).toEqual(predictSeries(series, request));
         },
       ),
-      { numRuns: 250 },
+      { numRuns: 150 },
     );
   });
 });
@@ -84,7 +84,7 @@ describe('forecastDemand', () => {
           expect(answer.upper).toBeGreaterThanOrEqual(answer.mean);
         }
       }),
-      { numRuns: 250 },
+      { numRuns: 150 },
     );
   });
 });
