@@ -10,6 +10,7 @@ import { coded, PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
 import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
 import { Directives } from './caching/directives.ts';
+import { COMMON_ENCODINGS } from './caching/vary.ts';
 import { Clients } from './client.ts';
 import {
   EDGE_DEFAULTS,
@@ -135,9 +136,10 @@ class HttpEdge implements Edge {
     const { via } = this.#context;
     const { fill, leader } = this.#fills.join({
       resolved: { site, host, key, key16: ticket.key16, path, hasQuery: path.includes('?'), signed: false },
-      lines: () => [],
+      lines: (name) => (name === 'accept-encoding' ? [COMMON_ENCODINGS] : []),
       headers: [
         ['accept', '*/*'],
+        ['accept-encoding', COMMON_ENCODINGS],
         ['via', via],
         ['x-forwarded-host', host],
       ],

@@ -2,20 +2,19 @@ import { LRUCache } from 'lru-cache';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { Key16 } from '../../protocol/ids.ts';
 import type { BlobWriter } from '../../protocol/ports.ts';
-import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
+import type { FetchTicket, Replica } from '../../protocol/replica.ts';
 import { bodiless } from './answer.ts';
 import { formatDate, parseDate } from './caching/date.ts';
-import type { Directives } from './caching/directives.ts';
-import { type Fields, firstOf } from './caching/fields.ts';
+import { firstOf } from './caching/fields.ts';
 import { ageValue, initialAge } from './caching/freshness.ts';
 import { policyOf } from './caching/policy.ts';
-import { type NotStored, storability } from './caching/storability.ts';
+import { storability } from './caching/storability.ts';
 import { renewed, revalidationFields } from './caching/validators.ts';
-import { type RequestLines, variantOf, varyNames } from './caching/vary.ts';
-import type { EdgeContext, Resolved } from './context.ts';
+import { variantOf, varyNames } from './caching/vary.ts';
+import type { EdgeContext } from './context.ts';
+import { Fill, type FillRequest, type Growing, type Outcome } from './fill.ts';
 import { GrowingBody } from './growing.ts';
-import type { OriginRequest, OriginResponse } from './origin.ts';
-import type { StoredResponse } from './stored.ts';
+import type { OriginResponse } from './origin.ts';
 import { tagsOf } from './tags.ts';
 
 /** Resources whose Vary, or whose unfitness for the store, is remembered. */
@@ -24,81 +23,6 @@ const REMEMBERED = 16_384;
 const UNSHARED_MS = 60_000;
 /** Failures of an origin after which a stale response may stand in (RFC 5861 §4). */
 const FAILURES = new Set([500, 502, 503, 504]);
-
-/** What is to be brought into the store. */
-export interface FillRequest {
-  readonly resolved: Resolved;
-  readonly lines: RequestLines;
-  /** Fields for the origin, without conditions and ranges. */
-  readonly headers: Fields;
-  readonly authorised: boolean;
-  readonly directives: Directives;
-  /** The stored response that is to be validated. */
-  readonly stored: StoredResponse | undefined;
-  /** Whether a stored response stands in if the origin fails, so that its failure need not be passed on. */
-  readonly standIn: boolean;
-  readonly source: ReplicaSource;
-  readonly askPeers: boolean;
-  /** Not to be shared with other requests. */
-  readonly solo: boolean;
-  readonly ticket?: FetchTicket;
-  readonly interim?: NonNullable<OriginRequest['interim']>;
-}
-
-/** What came of it. */
-export type Outcome =
-  /** It is in the store: a peer had it, or the origin said that the stored response still holds. */
-  | { readonly kind: 'stored'; readonly replica: Replica; readonly how: 'peer' | 'revalidated' }
-  /** It is on its way into the store and can be read at once. */
-  | Growing
-  /** It cannot be stored; whoever began the fill may pass it on, the others ask for themselves. */
-  | {
-      readonly kind: 'unshared';
-      readonly response: OriginResponse;
-      readonly why: NotStored | 'size' | 'framing';
-    }
-  | { readonly kind: 'failed'; readonly error: PresageError };
-
-export interface Growing {
-  readonly kind: 'growing';
-  readonly status: number;
-  /** As the origin sent them, for the client that began the fill. */
-  readonly received: Fields;
-  /** As they are stored, for all others. */
-  readonly headers: Fields;
-  readonly names: readonly string[];
-  readonly variant: string;
-  readonly body: GrowingBody;
-  readonly length: number | undefined;
-  /** Demand ms at which the response was made, as far as its age tells. */
-  readonly bornAt: number;
-  /** How long it may answer requests beside the one that brought it, ms from `bornAt`. */
-  readonly lifetimeMs: number;
-}
-
-/** One request to a peer or the origin, and those who wait for it. */
-export class Fill {
-  readonly key16: Key16;
-  /** Names under which others find it. */
-  readonly names = new Set<string>();
-  readonly outcome: Promise<Outcome>;
-  /** The replica, once it is stored. */
-  readonly done: Promise<Replica | undefined>;
-  /** A change of the resource overtook the request: its answer is not to be stored. */
-  tainted = false;
-  /** All bytes have come; what is left is to store them. */
-  ending = false;
-
-  constructor(
-    key16: Key16,
-    run: (fill: Fill) => { outcome: Promise<Outcome>; done: Promise<Replica | undefined> },
-  ) {
-    this.key16 = key16;
-    const { outcome, done } = run(this);
-    this.outcome = outcome;
-    this.done = done;
-  }
-}
 
 /** All fills under way, one for each resource and variant. */
 export class Fills {
@@ -122,7 +46,13 @@ export class Fills {
     const { key16 } = request.resolved;
     const name = nameOf(key16, variantOf(this.#names.get(key16) ?? [], request.lines));
     const running = request.solo ? undefined : this.#running.get(name);
-    if (running) return { fill: running, leader: false };
+    if (running) {
+      // Who asks after a purge was acknowledged must not be given what was asked for before it.
+      if (!this.#context.deps.index.overtaken?.(running.ticket, running.tags)) {
+        return { fill: running, leader: false };
+      }
+      this.withdraw(running);
+    }
     const fill = this.#begin(request);
     this.#all.add(fill);
     if (!request.solo) this.#publish(fill, name);
@@ -157,6 +87,7 @@ export class Fills {
   /** Lets nobody join a fill any more. */
   withdraw(fill: Fill): void {
     for (const name of fill.names) if (this.#running.get(name) === fill) this.#running.delete(name);
+    fill.names.clear();
   }
 
   get running(): number {
@@ -164,7 +95,9 @@ export class Fills {
   }
 
   #begin(request: FillRequest): Fill {
-    return new Fill(request.resolved.key16, (fill) => {
+    const { key, key16, site } = request.resolved;
+    const ticket = request.ticket ?? this.#context.deps.index.begin(key, key16, site.id);
+    return new Fill(key16, ticket, (fill) => {
       let settle: (replica: Promise<Replica | undefined> | undefined) => void = () => undefined;
       const done = new Promise<Replica | undefined>((resolve) => {
         settle = resolve;
@@ -261,6 +194,7 @@ export class Fills {
       return { kind: 'unshared', response, why: why ?? 'status' };
     }
     const headers = storedFields(response, verdict.omit);
+    fill.tags = tagsOf(headers);
     const names = varyNames(headers);
     if (names === '*') return { kind: 'unshared', response, why: 'vary' };
     if (names.length > 0 || this.#names.has(key16)) this.#names.set(key16, names);
@@ -329,12 +263,15 @@ export class Fills {
     }
     body.end();
     if (!writer) return undefined;
+    if (fill.tainted && body.inMemory) {
+      await giveUp(new PresageError('CONTENT_FENCED'));
+      return undefined;
+    }
     fill.ending = true;
     try {
       const { hash, size } = await writer.finish();
       body.stored(hash);
-      if (fill.tainted) return undefined;
-      return await deps.index.store(ticket, {
+      const stored = await deps.index.store(ticket, {
         variant: growing.variant,
         status: growing.status,
         headers: growing.headers,
@@ -345,6 +282,9 @@ export class Fills {
         tags: tagsOf(growing.headers),
         source: request.source,
       });
+      // Some reader needed the stored bytes; nobody else is to have them.
+      if (fill.tainted && stored) await deps.index.drop(stored.key16, stored.variant);
+      return fill.tainted ? undefined : stored;
     } catch (error) {
       await giveUp(error);
       return undefined;

@@ -47,6 +47,11 @@ export class GrowingBody {
     return this.#from === 0 || this.#storing;
   }
 
+  /** Whether every byte so far is in memory. */
+  get inMemory(): boolean {
+    return this.#from === 0;
+  }
+
   push(bytes: Buffer): void {
     this.#pieces.push(bytes);
     this.#end += bytes.length;

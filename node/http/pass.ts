@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream';
 import { coded } from '../../protocol/errors.ts';
 import { bodiless, drained, type Sent } from './answer.ts';
 import { endToEnd, type Fields } from './caching/fields.ts';
+import { canonicalEncodings } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import type { OriginResponse } from './origin.ts';
 import type { EdgeRequest } from './request.ts';
@@ -37,7 +38,7 @@ const CONDITIONAL = new Set([
 
 /**
  * Fields of a request as the origin gets them. With `whole` conditions and ranges are left out, so that the answer is
- * the whole resource and can be stored.
+ * the whole resource and can be stored, and Accept-Encoding is cut down to what tells variants apart.
  */
 export function forwarded(
   context: EdgeContext,
@@ -56,9 +57,11 @@ export function forwarded(
       STEERING.has(name)
     )
       continue;
-    if (whole && (name === 'range' || CONDITIONAL.has(name))) continue;
+    if (whole && (name === 'range' || name === 'accept-encoding' || CONDITIONAL.has(name))) continue;
     fields.push(field);
   }
+  const encodings = whole ? canonicalEncodings(request.lines('accept-encoding')) : '';
+  if (encodings !== '') fields.push(['accept-encoding', encodings]);
   fields.push(['via', request.via === undefined ? context.via : `${request.via}, ${context.via}`]);
   fields.push(['x-forwarded-host', resolved.host], ['x-forwarded-proto', 'http']);
   return fields;

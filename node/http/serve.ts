@@ -4,7 +4,8 @@ import { type BodySource, type Draft, type Sent, send } from './answer.ts';
 import { INVALID } from './caching/directives.ts';
 import { variantOf } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
-import type { FillRequest, Fills, Growing } from './fills.ts';
+import type { FillRequest, Growing } from './fill.ts';
+import type { Fills } from './fills.ts';
 import { WINDOW_BYTES } from './growing.ts';
 import type { Lookup, Selected } from './lookup.ts';
 import type { HitKind } from './observation.ts';
@@ -120,6 +121,7 @@ export class Server {
     why: string,
   ): Promise<Answered> {
     const { deps, pop } = this.#context;
+    let askPeers = true;
     for (let attempt = 0; ; attempt++) {
       const unshared = this.#fills.unshared(resolved.key16);
       if (unshared && !selected && attempt === 0) {
@@ -136,6 +138,7 @@ export class Server {
         return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
       }
       const wanted = this.#wanted(request, resolved, selected, unshared, response);
+      wanted.askPeers &&= askPeers;
       const { fill, leader } = this.#fills.join(wanted);
       const whole = fill.ending;
       const outcome = await fill.outcome;
@@ -151,6 +154,8 @@ export class Server {
             const sent = await this.#sendStored(request, response, stored, deps.demand.now(), status);
             if (sent) return { ...sent, hit: outcome.how };
           }
+          // What the peers have is another variant: this one has to come from the origin.
+          askPeers = false;
           selected = undefined;
           break;
         }
@@ -212,7 +217,7 @@ export class Server {
     selected: Selected | undefined,
     unshared: boolean,
     response: ServerResponse | undefined,
-  ): FillRequest {
+  ): FillRequest & { askPeers: boolean } {
     const { deps, options } = this.#context;
     const solo = request.authorised || unshared;
     return {

@@ -19,7 +19,10 @@ export function variantOf(names: readonly string[], request: RequestLines): stri
   let variant = '';
   for (const name of names) {
     const lines = request(name);
-    variant += lines.length === 0 ? `${name}\n-\n` : `${name}\n=${canonicalValue(name, lines)}\n`;
+    variant +=
+      lines.length === 0 && name !== 'accept-encoding'
+        ? `${name}\n-\n`
+        : `${name}\n=${canonicalValue(name, lines)}\n`;
   }
   return variant;
 }
@@ -29,17 +32,37 @@ export function variantOf(names: readonly string[], request: RequestLines): stri
  * default weights are levelled, as the definitions of those fields allow.
  */
 function canonicalValue(name: string, lines: readonly string[]): string {
+  if (name === 'accept-encoding') return canonicalEncodings(lines);
   const members = membersOf(lines);
-  if (name !== 'accept-language' && name !== 'accept-encoding' && name !== 'accept-charset')
-    return members.join(',');
+  if (name !== 'accept-language' && name !== 'accept-charset') return members.join(',');
   return members
-    .map((member) => {
-      const [value = '', ...parameters] = member.toLowerCase().split(';');
-      const weight = parameters.map((text) => text.trim()).find((text) => text.startsWith('q='));
-      const quality = weight === undefined ? 1 : Number(weight.slice(2));
-      return { value: value.trim(), quality: Number.isFinite(quality) ? quality : 1 };
-    })
-    .sort((a, b) => b.quality - a.quality || (a.value < b.value ? -1 : a.value > b.value ? 1 : 0))
-    .map(({ value, quality }) => (quality === 1 ? value : `${value};q=${quality}`))
+    .map(weighted)
+    .sort((a, b) => b.weight - a.weight || (a.value < b.value ? -1 : a.value > b.value ? 1 : 0))
+    .map(({ value, weight }) => (weight === 1 ? value : `${value};q=${weight}`))
     .join(',');
+}
+
+/** Content codings that are asked of origins. */
+const ENCODINGS = ['br', 'gzip'] as const;
+
+/**
+ * What Accept-Encoding is cut down to, in variants and in requests to the origin: those of the two common codings
+ * that the client takes. Clients spell this field in dozens of ways, and each would be a variant of its own, which no
+ * mirror could foresee. Empty where the client takes neither.
+ */
+export function canonicalEncodings(lines: readonly string[]): string {
+  const members = membersOf(lines).map(weighted);
+  return ENCODINGS.filter((coding) =>
+    members.some(({ value, weight }) => value === coding && weight > 0),
+  ).join(', ');
+}
+
+/** What a client of today sends, for requests that no client made. */
+export const COMMON_ENCODINGS: string = ENCODINGS.join(', ');
+
+function weighted(member: string): { value: string; weight: number } {
+  const [value = '', ...parameters] = member.toLowerCase().split(';');
+  const quality = parameters.map((text) => text.trim()).find((text) => text.startsWith('q='));
+  const weight = quality === undefined ? 1 : Number(quality.slice(2));
+  return { value: value.trim(), weight: Number.isFinite(weight) ? weight : 1 };
 }

@@ -288,7 +288,57 @@ describe('other PoPs', () => {
   });
 });
 
+describe('a peer that has another variant', () => {
+  it('is asked once, and the origin after it', async () => {
+    let asked = 0;
+    await begin(
+      (message, response) =>
+        void response
+          .writeHead(200, { 'cache-control': 'max-age=60', vary: 'accept-language' })
+          .end(String(message.headers['accept-language'])),
+      {
+        fill: ({ index, blobs }) => ({
+          async fill(ticket) {
+            asked++;
+            const headers = [['cache-control', 'max-age=60'] as const, ['vary', 'accept-language'] as const];
+            const times = { requestedAt: Date.now(), receivedAt: Date.now() };
+            return index.store(index.begin(ticket.key, ticket.key16, ticket.site.id), {
+              ...{
+                variant: 'accept-language\n=fr\n',
+                status: 200,
+                headers,
+                size: 2,
+                tags: [],
+                source: 'client',
+              },
+              ...times,
+              content: await blobs.put(Buffer.from('fr')),
+            });
+          },
+        }),
+      },
+    );
+    expect((await get('/a', { 'accept-language': 'de' })).bytes.toString()).toBe('de');
+    expect((await get('/a', { 'accept-language': 'fr' })).bytes.toString()).toBe('fr');
+    expect([asked, origin.seen.length]).toEqual([1, 1]);
+  });
+});
+
 describe('the mirror', () => {
+  it('brings the coded variant that clients of today ask for', async () => {
+    await begin((message, response) => {
+      const coded = String(message.headers['accept-encoding']);
+      response.writeHead(200, { 'cache-control': 'max-age=60', vary: 'Accept-Encoding' }).end(coded);
+    });
+    const key = `127.0.0.1:${under.port}/a` as ResourceKey;
+    const ticket = under.index.begin(key, keyOf('/a'), under.site.id);
+    await under.edge.fetchIntoStore(ticket, under.site, key, 'plan');
+    const browser = await get('/a', { 'accept-encoding': 'gzip, deflate, br, zstd' });
+    expect(browser.bytes.toString()).toBe('br, gzip');
+    expect(origin.seen).toHaveLength(1);
+    expect((await get('/a')).bytes.toString()).toBe('undefined');
+  });
+
   it('fetches into the store, shares with clients, and its bytes count as mirrored once', async () => {
     await begin(async (_message, response) => {
       await pause(50);

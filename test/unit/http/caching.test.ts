@@ -12,7 +12,7 @@ import {
 import { policyOf } from '../../../node/http/caching/policy.ts';
 import { storability } from '../../../node/http/caching/storability.ts';
 import { renewed, revalidationFields } from '../../../node/http/caching/validators.ts';
-import { variantOf, varyNames } from '../../../node/http/caching/vary.ts';
+import { canonicalEncodings, variantOf, varyNames } from '../../../node/http/caching/vary.ts';
 import { tagsOf } from '../../../node/http/tags.ts';
 
 const NOW = Date.UTC(2026, 10, 23, 5, 0, 0);
@@ -242,6 +242,21 @@ describe('vary', () => {
     expect(variant(['accept-language'], ['accept-language', 'en, De;q=0.5'])).toBe(
       variant(['accept-language'], ['accept-language', 'de; q=0.50 , EN;q=1']),
     );
+  });
+});
+
+describe('codings', () => {
+  it.each([
+    [['gzip, deflate, br, zstd'], 'br, gzip'],
+    [['BR;q=0.5', 'x, GZIP'], 'br, gzip'],
+    [['gzip;q=0, br'], 'br'],
+    [['deflate'], ''],
+    [[], ''],
+  ])('%j are %j', (lines, expected) => expect(canonicalEncodings(lines)).toBe(expected));
+  it('makes one variant of all that take neither', () => {
+    const of = (...lines: string[]) => variantOf(['accept-encoding'], () => lines);
+    expect(of()).toBe(of('identity'));
+    expect(of('gzip')).not.toBe(of());
   });
 });
 
