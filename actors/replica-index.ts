@@ -115,6 +115,10 @@ export class LocalReplicas implements ReplicaIndex {
     return this.catalogue.begin(key, key16, site);
   }
 
+  overtaken(ticket: FetchTicket, tags?: readonly string[]): boolean {
+    return this.catalogue.overtaken(ticket, tags);
+  }
+
   async store(ticket: FetchTicket, response: FetchedResponse): Promise<Replica | undefined> {
     this.#needContent(response.content);
     return this.#finish(this.catalogue.store(ticket, response, this.#moment()), response.content);

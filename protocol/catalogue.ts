@@ -81,6 +81,13 @@ export class Catalogue {
     return { key, key16, site, ordinal: this.#invalidations.ordinal };
   }
 
+  /** Whether what a ticket's request brings may not be given to those who ask now. */
+  overtaken({ key, key16, site, ordinal }: FetchTicket, tags: readonly string[] | undefined): boolean {
+    if (ordinal >= this.#invalidations.ordinal) return false;
+    const handle = this.#invalidations.handle({ key, key16, site, tags: tags ?? [] });
+    return this.#invalidations.overtaken(ordinal, handle, tags !== undefined);
+  }
+
   /** Stores what came from the origin. `undefined` if a purge has overtaken the request, or there is no room. */
   store(ticket: FetchTicket, response: FetchedResponse, now: Moment): CatalogueChange | undefined {
     const { key, key16, site } = ticket;

@@ -83,6 +83,8 @@ export class Invalidations {
   readonly #scopes = new Map<string, Map<PopId, PurgeSlot>>();
   /** By site: how many live purges there are of each prefix length, and where the last one was applied. */
   readonly #prefixes = new Map<string, { readonly lengths: Map<number, number>; lastOrdinal: number }>();
+  /** By site: position of the last purge by tag. */
+  readonly #tagged = new Map<string, number>();
   readonly #sites = new Map<SiteId, SiteScopes>();
   #ordinal = 0;
   #lastOwnSeq = 0;
@@ -212,6 +214,7 @@ export class Invalidations {
     }
     slot[purge.soft ? 'soft' : 'hard'] = entry;
     if (isWide(target)) issuer.wide.set(target.site, slot);
+    if (target.kind === 'tag') this.#tagged.set(target.site, this.#ordinal);
     if (target.kind === 'prefix') {
       let site = this.#prefixes.get(target.site);
       if (!site) {
@@ -296,6 +299,17 @@ export class Invalidations {
     return standing;
   }
 
+  /**
+   * Whether a purge applied after `since` matches: what was asked for before must then not be given to those who ask
+   * now. While the tags are not known, any purge by tag on the site counts.
+   */
+  overtaken(since: number, handle: PurgeHandle, tagsKnown: boolean): boolean {
+    if (since >= this.#ordinal) return false;
+    const tagged = handle.site && this.#tagged.get(handle.site.site);
+    if (!tagsKnown && tagged !== undefined && tagged > since) return true;
+    return this.check(NO_FENCE, handle, since) !== 'valid';
+  }
+
   /** `check` of a resource that is looked at once. */
   covers(fence: Fence, resource: Purgeable): Standing {
     return this.check(fence, this.handle(resource));
@@ -372,6 +386,8 @@ export class Invalidations {
     for (const issuer of this.#issuers.values()) for (const entry of issuer.live.values()) yield entry.purge;
   }
 }
+
+const NO_FENCE: Fence = new Map();
 
 function fold(issuer: Issuer, id: string): void {
   issuer.sumHigh = (issuer.sumHigh ^ Number.parseInt(id.slice(0, 8), 16)) >>> 0;

@@ -77,6 +77,11 @@ export interface ReplicaIndex {
   standing(replica: Replica): Standing;
   /** To be called before the origin request is sent. */
   begin(key: ResourceKey, key16: Key16, site: SiteId): FetchTicket;
+  /**
+   * Whether a purge has overtaken the ticket's request: what it brings may then not be given to those who ask now.
+   * While `tags` are not known, any purge by tag on the site counts.
+   */
+  overtaken?(ticket: FetchTicket, tags?: readonly string[]): boolean;
   /** Stores what a ticket's request brought, unless a purge has overtaken it: then `undefined`. Durable when it resolves. */
   store(ticket: FetchTicket, response: FetchedResponse): Promise<Replica | undefined>;
   /** Adopts a replica from a peer if its fence covers all purges known here and no newer version is known. */
