@@ -16,7 +16,7 @@ export interface Parameters {
 }
 
 export const DEFAULT_PARAMETERS: Parameters = {
-  threshold: 4_000_000,
+  threshold: 1_500_000,
   safety: 1000,
   targets: 1,
   fillShare: 500,
@@ -25,7 +25,7 @@ export const DEFAULT_PARAMETERS: Parameters = {
 
 /** Bounds of what adjustment may reach. */
 export const PARAMETER_BOUNDS = {
-  threshold: [250_000, 1_000_000_000],
+  threshold: [100_000, 1_000_000_000],
   safety: [250, 1250],
   targets: [1, 3],
   fillShare: [100, 800],

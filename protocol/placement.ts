@@ -15,7 +15,7 @@ const GAIN_MAX_MS = 4000;
 /** Metadata, request and index of one replica, bytes. */
 const OBJECT_OVERHEAD = 512;
 /** Share of an object's bytes that is always at risk, thousandths: no chance is a certainty. */
-const RISK_MIN = 20;
+const RISK_MIN = 100;
 /** A plan spends at most what a PoP can pull in this many epochs. */
 const FILL_EPOCHS = 20;
 /** Share of the storage budget that mirrors may fill, thousandths; the rest is for what clients ask for. */
@@ -115,8 +115,8 @@ interface Reach {
  * Which content belongs where: value per byte at risk, greatest first, under every PoP's storage and bandwidth.
  *
  * A mirror's value is the credited chance of a request times the milliseconds that it saves, where the alternative
- * is a fetch from the nearest peer. It costs its bytes only so far as they may go unused beyond the share that the
- * waste target forgives. For each region's demand the PoPs are tried in order of distance, load and free space;
+ * is a fetch from the nearest peer. It costs the bytes that are expected to go unused: those that are used would
+ * have been fetched anyway. For each region's demand the PoPs are tried in order of distance, load and free space;
  * between equals a rendezvous hash spreads resources. Pure and deterministic; integers only.
  */
 export function plan(state: PlanState, charter: Charter): Plan {
@@ -251,7 +251,7 @@ function worthOf(
   const saved = Math.max(0, Math.min(GAIN_MAX_MS, peerMs[nearest.pop]! - (at.rank - nearest.distance)));
   const trusted = Math.min(1000, Math.floor((Math.min(1000, demand.credit) * parameters.safety) / 1000));
   const chance = Math.min(1000, Math.floor((Math.min(1000, demand.chance) * parameters.safety) / 1000));
-  const atRisk = Math.max(RISK_MIN, 1000 - parameters.wasteTarget - chance);
+  const atRisk = Math.max(RISK_MIN, 1000 - chance);
   const bytes = Math.floor(((resource.size + OBJECT_OVERHEAD) * atRisk) / 1000) + 1;
   return Math.floor((trusted * saved * MIB) / bytes);
 }
