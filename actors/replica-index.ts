@@ -99,7 +99,14 @@ export class LocalReplicas implements ReplicaIndex {
       await this.#tables.write(lost.map((key) => ({ table: 'replicas', key, value: undefined })));
     }
     // A crash between content and record leaves a content that nothing names.
-    for (const { hash } of blobs.list()) if (catalogue.shelf.references(hash) === 0) this.#discard(hash);
+    const nameless = [...blobs.list()].filter(({ hash }) => catalogue.shelf.references(hash) === 0);
+    for (const { hash } of nameless) this.#discard(hash);
+    if (nameless.length > 0) {
+      metrics.count('contents_nameless_total', {}, nameless.length);
+      log.warn('some contents have lost their records, by a crash or a damaged database; they are deleted', {
+        contents: nameless.length,
+      });
+    }
     await this.commit(catalogue.fit(demand.now()));
   }
 

@@ -35,6 +35,8 @@ export async function startCluster(
     readonly site?: string;
     readonly epoch?: string;
     readonly addresses?: readonly string[];
+    /** Further flags of a PoP. */
+    readonly flags?: (index: number) => readonly string[];
   },
 ): Promise<TestCluster> {
   const operator = await createOperator({ directory, name: 'test' });
@@ -75,6 +77,7 @@ export async function startCluster(
     return startDaemon(join(directory, names[index] ?? '', 'data'), [
       ...['--config', config, '--listen', listen, ...bootstrap],
       ...['--http', `${host}:0`, '--dns', `${host}:0`],
+      ...(options.flags?.(index) ?? []),
     ]);
   };
   const pops = await Promise.all(names.map((_, index) => start(index)));
