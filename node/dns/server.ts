@@ -33,6 +33,8 @@ export interface DnsServerOptions {
   readonly tcp?: Partial<TcpOptions> | undefined;
   /** Whether several sockets, also of other threads, may share a port (SO_REUSEPORT). */
   readonly reusePort?: boolean | undefined;
+  /** Whether datagrams go through the system many at a time (Linux, package `koffi`); off by default. */
+  readonly batch?: boolean | undefined;
 }
 
 export interface DnsServerDeps {
@@ -141,9 +143,9 @@ export function createDnsServer(options: DnsServerOptions, deps: DnsServerDeps):
   return {
     async listen(host, port) {
       const family = isIP(host) === 6 ? 6 : 4;
-      const reusePort = options.reusePort ?? false;
+      const { reusePort = false, batch = false } = options;
       for (let attempt = 1; ; attempt += 1) {
-        const udp = await listenUdp({ host, port, family, reusePort }, respond, deps);
+        const udp = await listenUdp({ host, port, family, reusePort, batch }, respond, deps);
         try {
           const stream = await listenTcp({ host, port: udp.port, reusePort, ...tcp }, respond, deps);
           if (listeners.size === 0) scheduleFlush();

@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { Log, Metrics } from '../../protocol/ports.ts';
 import { senderAddress } from './address.ts';
+import { openBatch } from './batch.ts';
 
 /** Room for bursts while the event loop is busy, bytes; the system may grant less. */
 const RECEIVE_BUFFER_BYTES = 4 << 20;
@@ -23,14 +24,19 @@ export interface UdpOptions {
   readonly port: number;
   readonly family: 4 | 6;
   readonly reusePort: boolean;
+  /** Whether datagrams are taken and sent many at a time, where the system lets us; see `batch.ts`. */
+  readonly batch: boolean;
 }
 
 /** Answers datagrams. Fails with `CONFIG_INVALID` if the address cannot be had. */
-export function listenUdp(
+export async function listenUdp(
   options: UdpOptions,
   respond: Respond,
   deps: { readonly log: Log; readonly metrics: Metrics },
 ): Promise<Listening> {
+  const batch = options.batch ? await openBatch(options) : undefined;
+  if (options.batch && !batch)
+    deps.log.info('dns: one datagram at a time, as batches are not to be had here');
   const socket = createSocket({
     type: options.family === 6 ? 'udp6' : 'udp4',
     reusePort: options.reusePort,
@@ -41,6 +47,8 @@ export function listenUdp(
     if (sender.port === 0) return;
     const answer = respond(bytes, senderAddress(sender.address), 'udp');
     if (answer) socket.send(answer, 0, answer.length, sender.port, sender.address);
+    // Where there is one there are often more.
+    batch?.drain(respond);
   });
   return new Promise((resolve, reject) => {
     const refused = (error: Error) => {
@@ -51,7 +59,8 @@ export function listenUdp(
       );
     };
     socket.once('error', refused);
-    socket.bind({ address: options.host, port: options.port, exclusive: true }, () => {
+    const where = batch ? { fd: batch.fd } : { address: options.host, port: options.port };
+    socket.bind({ ...where, exclusive: true }, () => {
       socket.off('error', refused);
       socket.on('error', (error) => {
         // Such as a destination that cannot be reached; the client asks again.

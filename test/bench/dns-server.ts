@@ -56,7 +56,11 @@ const table = RoutingTable.build({
 });
 const geography = createGeography(charter);
 const server = createDnsServer(
-  { zones: [{ name: 'cdn.example.', site }], rateLimit: { answersPerSecond: 0, errorsPerSecond: 0 } },
+  {
+    zones: [{ name: 'cdn.example.', site }],
+    rateLimit: { answersPerSecond: 0, errorsPerSecond: 0 },
+    batch: process.argv.includes('--batch'),
+  },
   {
     table: () => table,
     regionOf: (address, prefixLength) => geography.locate(address, prefixLength),

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ interface Contender {
 
 /**
  * Queries a second, one thread each, the load on the other core: ours with routed names of single resources and client
- * subnets on, gdnsd with the same names as static records, PowerDNS's geoip backend with the same. Needs Debian's
+ * subnets on, datagrams in batches and one by one, gdnsd with the same names as static records, PowerDNS's geoip backend with the same. Needs Debian's
  * gdnsd, dnsperf and taskset; PowerDNS if it is there.
  */
 export async function run(): Promise<BenchResult & Record<string, unknown>> {
@@ -40,16 +40,19 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
     );
     const queries = join(dir, 'queries');
     writeFileSync(queries, names.map((label) => `${label}.r.cdn.example A\n`).join(''));
-    contenders.push(await startOurs());
+    contenders.push(await startOurs('presage', ['--batch']), await startOurs('presage-unbatched', []));
     contenders.push(await startGdnsd(dir, names));
     const powerDns = await startPowerDns(dir, names).catch(() => undefined);
     if (powerDns) contenders.push(powerDns);
 
     const rates = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
+    const cpuMicros = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
     for (const contender of contenders) await load(contender, queries, 1);
     for (let round = 0; round < RUNS; round += 1) {
       for (const contender of contenders) {
-        rates.get(contender.name)!.push((await load(contender, queries, RUN_SECONDS)).perSecond);
+        const { perSecond, cpu } = await load(contender, queries, RUN_SECONDS);
+        rates.get(contender.name)!.push(perSecond);
+        cpuMicros.get(contender.name)!.push(cpu);
       }
     }
     const p99Ms: Record<string, number> = {};
@@ -58,6 +61,8 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
     const ours = median(rates.get('presage')!);
     const peer = median(rates.get('gdnsd')!);
     const geoip = rates.get('powerdns-geoip');
+    const medians = (values: ReadonlyMap<string, number[]>) =>
+      Object.fromEntries([...values].map(([name, list]) => [name, median(list)]));
     return {
       name: 'dns',
       unit: 'queries/s',
@@ -67,6 +72,8 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
       runs: rates.get('presage')!,
       peerRuns: rates.get('gdnsd')!,
       ...(geoip && { powerDns: median(geoip), powerDnsRatio: ours / median(geoip), powerDnsRuns: geoip }),
+      perSecond: medians(rates),
+      cpuMicrosPerQuery: medians(cpuMicros),
       p99Ms,
       pacedPerSecond: PACED_PER_SECOND,
       cores: cpus().length,
@@ -115,9 +122,9 @@ async function start(
   throw new Error(`${name} does not answer: ${said}`);
 }
 
-function startOurs(): Promise<Contender> {
+function startOurs(name: string, args: readonly string[]): Promise<Contender> {
   const program = fileURLToPath(new URL('./dns-server.ts', import.meta.url));
-  return start('presage', process.execPath, [program]);
+  return start(name, process.execPath, [program, ...args]);
 }
 
 /** A port that nothing listens on by TCP; the servers take it by UDP too. */
@@ -193,25 +200,37 @@ ${records}`,
   );
 }
 
-/** As many queries as the server takes, 200 of them under way at a time. */
-async function load(contender: Contender, queries: string, seconds: number): Promise<{ perSecond: number }> {
+/** Processor time of a process so far, in clock ticks of 10 ms (proc(5), fields 14 and 15). */
+function ticksOf({ process }: Contender): number {
+  const fields = readFileSync(`/proc/${process.pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+/**
+ * As many queries as the server takes, 200 of them under way at a time; and the processor time that each one cost it,
+ * in microseconds, which other work on the machine disturbs less.
+ */
+async function load(
+  contender: Contender,
+  queries: string,
+  seconds: number,
+): Promise<{ perSecond: number; cpu: number }> {
   const args = ['-s', '127.0.0.1', '-p', `${contender.port}`, '-d', queries, '-l', `${seconds}`];
+  const before = ticksOf(contender);
   const { stdout } = await execute('taskset', [
-    '-c',
-    '1',
-    'dnsperf',
-    ...args,
-    '-c',
-    '4',
-    '-q',
-    '200',
-    '-E',
-    SUBNET,
+    ...['-c', '1', 'dnsperf', ...args],
+    ...['-c', '4', '-q', '200', '-E', SUBNET],
   ]);
+  const ticks = ticksOf(contender) - before;
   const completed = Number(/Queries completed:\s+(\d+)/.exec(stdout)?.[1] ?? 0);
   const good = Number(/NOERROR (\d+)/.exec(stdout)?.[1] ?? 0);
   if (good < completed) throw new Error(`${contender.name} gave other answers than NOERROR: ${stdout}`);
-  return { perSecond: Math.round(Number(/Queries per second:\s+([\d.]+)/.exec(stdout)?.[1] ?? 0)) };
+  return {
+    perSecond: Math.round(Number(/Queries per second:\s+([\d.]+)/.exec(stdout)?.[1] ?? 0)),
+    cpu: Math.round((ticks * 1e6) / Math.max(1, completed)) / 100,
+  };
 }
 
 /** The 99th percentile of latency at a fixed rate, ms. */

@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { closeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { promisify } from 'node:util';
 import * as packets from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openBatch } from '../../../node/dns/batch.ts';
 import { createDnsServer, type DnsListener, type DnsServer } from '../../../node/dns/server.ts';
 import { createGeography } from '../../../protocol/geography.ts';
 import type { Clock } from '../../../protocol/ports.ts';
@@ -51,7 +53,22 @@ async function available(program: string, version: string): Promise<boolean> {
 }
 const has = { dig: await available('dig', '-v'), kdig: await available('kdig', '-V') };
 
-describe('the server on sockets', () => {
+describe('batches', () => {
+  it.runIf(process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch))(
+    'are to be had where the system has them and the package is installed',
+    async () => {
+      const batch = await openBatch({ host: '127.0.0.1', port: 0, family: 4, reusePort: false, batch: true });
+      const installed = await import('koffi').then(
+        () => true,
+        () => false,
+      );
+      expect(batch !== undefined).toBe(installed);
+      if (batch) closeSync(batch.fd);
+    },
+  );
+});
+
+describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batch)', ({ batch }) => {
   const metrics = new CountingMetrics();
   let server: DnsServer;
   let v4: DnsListener;
@@ -59,7 +76,7 @@ describe('the server on sockets', () => {
 
   beforeAll(async () => {
     server = createDnsServer(
-      { zones, nsid: 'pop-1', tcp: { idleMs: 600, connectionsPerClient: 8 } },
+      { zones, nsid: 'pop-1', batch, tcp: { idleMs: 600, connectionsPerClient: 8 } },
       {
         table: () => table,
         regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
@@ -121,6 +138,37 @@ describe('the server on sockets', () => {
     for (const listener of [v4, v6]) {
       const answer = await byUdp([query('cdn.example', 'A')], listener);
       expect(answer.answers).toMatchObject([{ name: 'cdn.example', data: '192.0.2.1' }]);
+    }
+  });
+
+  it('gives everyone of a crowd the own answer', async () => {
+    for (const listener of [v4, v6]) {
+      const { host, port } = listener.address;
+      const clients = Array.from({ length: 8 }, () => createSocket(host.includes(':') ? 'udp6' : 'udp4'));
+      const mixed = clients.map((socket, n) => {
+        const due = new Set(Array.from({ length: 150 }, (_, id) => id));
+        return new Promise<number>((resolve) => {
+          const timer = setTimeout(() => resolve(due.size), 3000);
+          socket.on('message', (bytes) => {
+            const { id, questions, answers } = packets.decode(bytes);
+            const there = id! % 2 === 0;
+            if (questions?.[0]?.name !== `${there ? `c${n}.x${id}.wild` : `c${n}-${id}`}.cdn.example`) return;
+            if ((answers?.length === 1) === there) due.delete(id!);
+            if (due.size > 0) return;
+            clearTimeout(timer);
+            resolve(0);
+          });
+          for (const id of due) {
+            socket.send(
+              query(`${id % 2 === 0 ? `c${n}.x${id}.wild` : `c${n}-${id}`}.cdn.example`, 'TXT', { id }),
+              port,
+              host,
+            );
+          }
+        });
+      });
+      expect(await Promise.all(mixed)).toEqual(new Array(8).fill(0));
+      for (const socket of clients) socket.close();
     }
   });
 
