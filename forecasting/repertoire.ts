@@ -10,6 +10,7 @@ import { logarithmic } from './models/logarithmic.ts';
 import type { Model } from './models/model.ts';
 import { profile } from './models/profile.ts';
 import { ridgeAutoregression } from './models/ridge-autoregression.ts';
+import { seasonalArima } from './models/seasonal-arima.ts';
 import { seasonalNaive } from './models/seasonal-naive.ts';
 import { theta } from './models/theta.ts';
 
@@ -44,13 +45,13 @@ export const SEASONAL_MODELS: readonly Model[] = [
   logarithmic('log-ridge-wide', wide),
   seasonal,
   logarithmic('log-ridge-seasonal', seasonal),
-  day,
   logarithmic('log-ridge-day', daySharp),
   slow,
   logarithmic('log-ets-slow', slow),
   logarithmic('log-theta', theta('theta')),
   logarithmic('log-theta-short', shortestSeason('theta', theta('theta'))),
   logarithmic('log-ridge-differenced', differenced('ridge', weekSmooth)),
+  seasonalArima('arima'),
   analogue('analogue'),
   logarithmic('log-analogue', analogue('analogue')),
 ];

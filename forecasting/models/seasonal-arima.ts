@@ -1,0 +1,123 @@
+import { solveRidge } from '../cholesky.ts';
+import type { Model } from './model.ts';
+
+/** Penalty as a share of the mean diagonal: only keeps nearly collinear lags apart. */
+const RIDGE = 1e-4;
+/** An iterated forecast further away than this many largest differences has diverged. */
+const DIVERGED = 4;
+
+/**
+ * Seasonal ARIMA (2,0,1)(1,1,1) on the shortest season (Box and Jenkins 1970), fitted by the two regressions of Hannan
+ * and Rissanen (1982): a long autoregression gives the innovations, which are then regressors beside the lags. The
+ * parameters are those of the first origin; later origins only run the filter on.
+ */
+export function seasonalArima(name: string): Model {
+  return {
+    name,
+    needs: (seasons) => (seasons[0] === undefined ? Number.POSITIVE_INFINITY : 5 * seasons[0] + 40),
+    forecast({ values, origins, horizon, seasons }) {
+      const season = seasons[0] ?? 1;
+      const w = new Float64Array(values.length);
+      let largest = 0;
+      for (let t = season; t < values.length; t++) {
+        w[t] = values[t]! - values[t - season]!;
+        largest = Math.max(largest, Math.abs(w[t]!));
+      }
+      const first = origins[0]!;
+      const long = regress([{ of: w, lags: [1, 2, 3, 4, season, season + 1, 2 * season] }], w, season, first);
+      const innovations = new Float64Array(values.length);
+      if (long !== undefined) innovate(innovations, w, long, 3 * season, first);
+      const short = regress(
+        [
+          { of: w, lags: [1, 2, season] },
+          { of: innovations, lags: [1, season, season + 1] },
+        ],
+        w,
+        3 * season,
+        first,
+      );
+      const bound = DIVERGED * largest;
+      if (short !== undefined) innovate(innovations, w, short, 3 * season, values.length);
+      return origins.map((origin) => {
+        const out = new Float64Array(horizon);
+        if (short === undefined) return out.fill(Number.NaN);
+        const reach = 2 * season + 2;
+        const path = new Float64Array(reach + horizon);
+        const news = new Float64Array(reach + horizon);
+        path.set(w.subarray(origin - reach, origin));
+        // Innovations to come are zero, which is what they are expected to be.
+        news.set(innovations.subarray(origin - reach, origin));
+        const terms = [
+          { of: path, lags: short[0]!.lags, weights: short[0]!.weights },
+          { of: news, lags: short[1]!.lags, weights: short[1]!.weights },
+        ];
+        for (let h = 0; h < horizon; h++) {
+          const next = Math.max(-bound, Math.min(bound, predicted(terms, reach + h)));
+          path[reach + h] = next;
+          out[h] = next + (h < season ? values[origin + h - season]! : out[h - season]!);
+        }
+        return out;
+      });
+    },
+  };
+}
+
+interface Lagged {
+  readonly of: Float64Array;
+  readonly lags: readonly number[];
+}
+interface Term extends Lagged {
+  readonly weights: Float64Array;
+}
+
+function predicted(terms: readonly Term[], at: number): number {
+  let sum = 0;
+  for (const { of, lags, weights } of terms) {
+    for (let k = 0; k < lags.length; k++) sum += weights[k]! * of[at - lags[k]!]!;
+  }
+  return sum;
+}
+
+/** Innovations by the terms, from `from` to `to`; terms may refer to the innovations before. */
+function innovate(
+  into: Float64Array,
+  w: Float64Array,
+  terms: readonly Term[],
+  from: number,
+  to: number,
+): void {
+  for (let t = from; t < to; t++) into[t] = w[t]! - predicted(terms, t);
+}
+
+/** Regression of `target` on lagged rows, over the rows that have all their lags after `start`. */
+function regress(
+  regressors: readonly Lagged[],
+  target: Float64Array,
+  start: number,
+  end: number,
+): Term[] | undefined {
+  const columns = regressors.flatMap(({ of, lags }) => lags.map((lag) => ({ of, lag })));
+  const size = columns.length;
+  const stride = size + 1;
+  const gram = new Float64Array(stride * stride);
+  const row = new Float64Array(stride);
+  const from = start + Math.max(...columns.map(({ lag }) => lag));
+  for (let t = from; t < end; t++) {
+    for (let j = 0; j < size; j++) row[j] = columns[j]!.of[t - columns[j]!.lag]!;
+    row[size] = target[t]!;
+    for (let i = 0; i <= size; i++) {
+      for (let j = 0; j <= i; j++) gram[i * stride + j]! += row[i]! * row[j]!;
+    }
+  }
+  let trace = 0;
+  for (let i = 0; i < size; i++) trace += gram[i * stride + i]!;
+  const penalty = new Float64Array(size).fill((RIDGE * trace) / size);
+  const solution = solveRidge(gram, size, penalty, new Float64Array(stride * stride));
+  if (solution === undefined) return undefined;
+  let at = 0;
+  return regressors.map(({ of, lags }) => {
+    const weights = solution.slice(at, at + lags.length);
+    at += lags.length;
+    return { of, lags, weights };
+  });
+}
