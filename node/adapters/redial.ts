@@ -19,7 +19,6 @@ const CHOSEN_LINKS = 36;
 interface Target {
   /** Unknown until the first connection for a bootstrap address that does not name it. */
   pop: PopId | undefined;
-  readonly bootstrap: boolean;
   addresses: readonly string[];
   attempt: number;
   dialling: boolean;
@@ -57,7 +56,7 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
   const { clock, random, log } = deps;
   const targets = new Map<string, Target>();
   const scores = new Map<PopId, string>();
-  let chosen: ReadonlySet<PopId> | undefined;
+  let chosen: ReadonlySet<PopId> | 'all' | undefined;
   let closed = false;
 
   const score = (pop: PopId): string => {
@@ -68,19 +67,25 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
     scores.set(pop, fresh);
     return fresh;
   };
-  const rechoose = () => {
+  /** Whom this PoP dials; computed when it is asked for, since PoPs become known by the hundred. */
+  const choice = (): ReadonlySet<PopId> | 'all' => {
+    if (chosen) return chosen;
     const known = [...new Set([...targets.values()].flatMap(({ pop }) => (pop ? [pop] : [])))];
-    if (known.length < FULL_MESH) chosen = undefined;
+    if (known.length < FULL_MESH) chosen = 'all';
     else {
       known.sort((a, b) => (score(a) < score(b) ? -1 : 1));
       chosen = new Set(known.slice(0, CHOSEN_LINKS));
     }
+    return chosen;
   };
-  const isWanted = ({ pop }: Target) => pop === undefined || chosen === undefined || chosen.has(pop);
+  const isWanted = ({ pop }: Target) => {
+    const set = choice();
+    return pop === undefined || set === 'all' || set.has(pop);
+  };
   const isUp = ({ pop }: Target) => pop !== undefined && deps.isConnected(pop);
 
   const schedule = (target: Target, delayMs?: number) => {
-    if (closed || target.cancel || target.dialling || isUp(target) || !isWanted(target)) return;
+    if (closed || target.cancel || target.dialling || isUp(target)) return;
     const backoff = Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(target.attempt, 16));
     target.cancel = clock.after(delayMs ?? backoff * (0.5 + random.float()), () => {
       target.cancel = undefined;
@@ -88,7 +93,7 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
     });
   };
   const attempt = async (target: Target): Promise<void> => {
-    if (closed || target.dialling || isUp(target) || target.addresses.length === 0) return;
+    if (closed || target.dialling || isUp(target) || !isWanted(target)) return;
     target.dialling = true;
     target.attempt += 1;
     try {
@@ -98,6 +103,7 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
         for (const [key, each] of targets) if (each === target) targets.delete(key);
         return;
       }
+      if (target.pop === undefined) chosen = undefined;
       target.pop ??= pop;
     } catch (error) {
       log.debug('dial failed', {
@@ -116,9 +122,9 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
       if (targets.has(address)) return;
       const pop = PEER_ID.exec(address)?.[1] as PopId | undefined;
       if (pop === self) return;
+      chosen = undefined;
       const target: Target = {
         pop,
-        bootstrap: true,
         addresses: [address],
         attempt: 0,
         dialling: false,
@@ -136,14 +142,13 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
       }
       const target: Target = {
         pop,
-        bootstrap: false,
         addresses,
         attempt: 0,
         dialling: false,
         cancel: undefined,
       };
       targets.set(pop, target);
-      rechoose();
+      chosen = undefined;
       const first = FIRST_DELAY_MS * random.float() * 0.2;
       schedule(target, self < pop ? first : COURTESY_MS + first);
     },
@@ -151,7 +156,7 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
       targets.get(pop)?.cancel?.();
       targets.delete(pop);
       scores.delete(pop);
-      rechoose();
+      chosen = undefined;
       for (const target of targets.values()) schedule(target);
     },
     up(pop) {
