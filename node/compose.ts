@@ -27,6 +27,7 @@ import { type Identity, loadIdentity } from './identity.ts';
 import { KnownPops } from './known-pops.ts';
 import type { MetricsRegistry } from './metrics.ts';
 import { peerFill } from './peer-fill.ts';
+import { resourceHosts } from './resource-hosts.ts';
 import type { EventHub } from './rpc/events.ts';
 import { type ShutdownPhase, shutdown } from './shutdown.ts';
 import { Sites } from './sites.ts';
@@ -152,6 +153,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     {
       ...{ index: store.replicas, blobs: store.blobs, origin, demand, clock, log, metrics },
       site: (host) => sites.ofHost(host),
+      hostOf: resourceHosts(charter, names),
       fill: peerFill({ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock }),
       observe: (seen) => {
         traffic.count(seen, clock.monotonic());

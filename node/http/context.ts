@@ -66,6 +66,8 @@ export interface EdgeDependencies {
   readonly blobs: Blobs;
   /** Site of a host name (lower case, without port). The same object for as long as its rules stand. */
   readonly site: (host: string) => Site | undefined;
+  /** The host name whose resource a name of its own (`<label>.r.<zone>`) stands for, if it is one. */
+  readonly hostOf?: (host: string) => string | undefined;
   readonly fill: PeerFill;
   readonly origin: OriginClient;
   readonly demand: DemandClock;

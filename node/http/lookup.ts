@@ -28,12 +28,13 @@ export class Lookup {
   }
 
   /** Throws `HTTP_MALFORMED`, `HTTP_TOO_LARGE` or `HTTP_UNKNOWN_SITE`. */
-  resolve(authority: string, target: string): Resolved {
-    const alias = `${authority}\n${target}`;
+  resolve(authority: string, target: string, secure = false): Resolved {
+    const alias = `${secure ? 's' : 'p'}${authority}\n${target}`;
     const known = this.#aliases.get(alias);
     // A new edition of the charter brings new site objects; what was resolved under an old one is worked out anew.
     if (known && this.#context.deps.site(hostName(known.host)) === known.site) return known;
-    const host = canonicalHost(authority, 80);
+    const asked = canonicalHost(authority, secure ? 443 : 80);
+    const host = this.#context.deps.hostOf?.(asked) ?? asked;
     const site = this.#context.deps.site(hostName(host));
     if (!site) throw new PresageError('HTTP_UNKNOWN_SITE', `No site is configured for ${host}`);
     const { path, key, hasQuery, signed } = canonicalTarget(host, target, site.normalise);
