@@ -39,8 +39,8 @@ const FRESH_SHARE = 0.5;
 const ZIPF_EXPONENT = 0.9;
 /** Spread of a region's own taste, as the deviation of the logarithm. */
 const TASTE_SIGMA = 0.6;
-const CROWDS = 6;
-const CROWD_VISITS = 24;
+const CROWDS = 5;
+const CROWD_VISITS = 50;
 const MINUTE_MS = 60_000;
 
 /** The generated site: a Zipf catalogue with shared and own companions, and the crowds that will come. */
@@ -72,7 +72,7 @@ export function catalogue(
     const own = crowd ? 4 + below(random, 5) : below(random, 6);
     const pictures = Array.from({ length: own }, (_, n) => picture(`${stem}/image-${n}.jpg`, tags));
     if (crowd) {
-      const size = objectSize(random, 400_000, 0.4, 2_000_000);
+      const size = objectSize(random, 300_000, 0.4, 2_000_000);
       pictures.push(add(`${stem}/clip.mp4`, size, 'video/mp4', tags));
     }
     pages.push({
@@ -100,11 +100,11 @@ function crowdOf(
   turn: number,
 ): FlashCrowd {
   // The crowds are spread over the first nine tenths of the run, so that each can run its course.
-  const slot = ((span.end - span.start) * 0.8) / CROWDS;
+  const slot = ((span.end - span.start) * 0.9) / CROWDS;
   const begin = span.start + slot * (turn + 0.5 + 0.5 * random.float());
   const first = below(random, span.regions);
   const beginsAt = Array.from({ length: span.regions }, (_, region) =>
-    region === first ? begin : begin + (8 + 25 * random.float()) * MINUTE_MS,
+    region === first ? begin : begin + (2 + 12 * random.float()) * MINUTE_MS,
   );
   return { page, beginsAt, visits: CROWD_VISITS };
 }

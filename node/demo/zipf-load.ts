@@ -5,7 +5,7 @@ import { below, exponential, type Load, type LoadRequest, poisson, WeightedChoic
 import { places } from './world.ts';
 
 /** Visits in all, those of the flash crowds not counted. */
-const VISITS = 2_100;
+const VISITS = 1_900;
 const CLIENTS = 250;
 /** Chance that a visitor follows a link, again after every page. */
 const FOLLOW = 0.4;
@@ -17,8 +17,8 @@ const POPULARITY_MS = 10 * MINUTE_MS;
 const NEWS_FACTOR = 12;
 const NEWS_HALF_LIFE_MS = 1.5 * HOUR_MS;
 /** A crowd grows for so long, then dies away with this time constant. */
-const CROWD_RISE_MS = 8 * MINUTE_MS;
-const CROWD_DECAY_MS = 25 * MINUTE_MS;
+const CROWD_RISE_MS = 6 * MINUTE_MS;
+const CROWD_DECAY_MS = 20 * MINUTE_MS;
 /** Depth of the day curve: the night has (1 − depth) / (1 + depth) of the day's visits. */
 const DAY_DEPTH = 0.6;
 const BUSIEST_HOUR = 15;
