@@ -33,8 +33,6 @@ export interface SentinelDeps {
   capacities(): Capacities;
   /** What is held of a resource and may be served. */
   held(key16: Key16): Replica | undefined;
-  /** Weight of a reporter from its past accuracy, 1 … 1000. */
-  weightOf(pop: PopId): number;
   speculate(wanted: WantedReplica, holder: PopId): void;
   /** Gives up a speculative replica that nobody asked for. */
   release(key16: Key16): void;
@@ -48,6 +46,10 @@ const REPEAT_MS = 10_000;
 const REPORTED_MAX = 4_096;
 /** What is expected of a burst for the horizon, in seconds of its present rate: bursts that last, last minutes. */
 const EXPECTED_SECONDS = 60;
+
+const WEIGHT_FULL = 1_000;
+/** A reporter that was always wrong may still win its weight back. */
+const WEIGHT_LEAST = 50;
 
 interface Hot {
   readonly key16: Key16;
@@ -71,6 +73,8 @@ class Sentinel implements Behaviour<SentinelMessage> {
   readonly #reportedAt = new Map<Key16, number>();
   readonly #totals = { reported: 0, heard: 0 };
   readonly #verdicts: Record<string, number> = {};
+  /** Weight of each reporter by what its reports were worth here, `WEIGHT_LEAST` … `WEIGHT_FULL`. */
+  readonly #weights = new Map<PopId, number>();
   #hot = new Map<string, Hot>();
   #epoch = 0;
 
@@ -86,7 +90,7 @@ class Sentinel implements Behaviour<SentinelMessage> {
       case 'seen':
         for (const { key16, region, shareable, query } of message.batch) {
           if (shareable && query !== true) this.#count(key16, region);
-          this.#speculation.confirmed(key16);
+          this.#used(key16);
         }
         return;
       case 'second':
@@ -161,7 +165,7 @@ class Sentinel implements Behaviour<SentinelMessage> {
       epoch: this.#epoch,
       fillKiBps,
       storageBudgetMiB,
-      weight: this.#deps.weightOf(author),
+      weight: this.#weights.get(author) ?? WEIGHT_FULL,
       pops: this.#deps.peers.connected().length + 1,
       held: this.#deps.held(report.key16) !== undefined,
     });
@@ -170,6 +174,15 @@ class Sentinel implements Behaviour<SentinelMessage> {
     if (verdict !== 'pull') return;
     const value = report.expected / Math.max(1, report.size);
     this.#deps.speculate({ key16: report.key16, size: report.size, value, tier: 'memory' }, author);
+  }
+
+  /** A client asked for it: what was held on report alone has been worth it. */
+  #used(key16: Key16): void {
+    const reporter = this.#speculation.confirmed(key16);
+    if (reporter === undefined) return;
+    const weight = this.#weights.get(reporter) ?? WEIGHT_FULL;
+    this.#weights.set(reporter, Math.min(WEIGHT_FULL, weight + ((WEIGHT_FULL - weight) >> 3) + 1));
+    this.#context.metrics.count('speculative_used_total');
   }
 
   #planned(epoch: number, listed: ReadonlySet<Key16>): void {

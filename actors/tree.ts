@@ -179,7 +179,6 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     sentinelSpec({
       ...{ bursts: new BurstDetector(FAST_BURSTS), gossip, peers, events, held },
       capacities: () => deps.capacities(),
-      weightOf: () => FULL_WEIGHT,
       speculate: (wanted, holder) => void mirror.tell({ type: 'speculate', wanted, holder }),
       release: (key16) => {
         for (const replica of replicas.get(key16)) {
@@ -239,6 +238,3 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     stop: () => system.stop(STOP_DEADLINE_MS),
   };
 }
-
-/** Until accuracy is agreed on, every reporter's word counts in full; what it costs is bounded all the same. */
-const FULL_WEIGHT = 1000;
