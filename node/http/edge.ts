@@ -4,6 +4,7 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Site } from '../../protocol/charter.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
@@ -39,9 +40,24 @@ const REQUESTS_PER_CONNECTION = 100_000;
 /** Methods that no client of a cache needs: they mirror, tunnel or purge. */
 const REFUSED_METHODS = new Set(['TRACE', 'TRACK', 'CONNECT', 'PURGE']);
 
+/** Certificate chain and private key of a TLS door, PEM text. */
+export interface EdgeTls {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface Listening {
+  /** `HOST:PORT`, an IPv6 host in brackets. */
+  readonly address: string;
+  readonly port: number;
+  /** Takes a renewed certificate for the connections to come. Only where TLS was asked for. */
+  renew(tls: EdgeTls): void;
+  close(): Promise<void>;
+}
+
 export interface Edge {
-  /** Serves HTTP/1.1 on an address; port 0 chooses one. */
-  listen(host: string, port: number): Promise<{ address: string; port: number; close(): Promise<void> }>;
+  /** Serves HTTP/1.1 on an address, over TLS 1.2 or 1.3 where a certificate is given; port 0 chooses one. */
+  listen(host: string, port: number, tls?: EdgeTls): Promise<Listening>;
   /**
    * Fetches a resource from the origin into the store, for the mirror. The ticket was taken by the caller. Shares the
    * request with clients that ask for the same. `undefined` if the answer could not be stored. Fails as the origin.
@@ -70,6 +86,12 @@ export function createEdge(
   return new HttpEdge(new EdgeContext({ ...EDGE_DEFAULTS, ...options }, deps));
 }
 
+const credentials = (tls: EdgeTls) => ({
+  cert: tls.certificate,
+  key: tls.key,
+  minVersion: 'TLSv1.2' as const,
+});
+
 class HttpEdge implements Edge {
   readonly #context: EdgeContext;
   readonly #lookup: Lookup;
@@ -90,9 +112,9 @@ class HttpEdge implements Edge {
     this.#ownVia = new RegExp(`(?:^|,)\\s*[\\w./]+ ${name}\\s*(?:,|$)`);
   }
 
-  async listen(host: string, port: number) {
+  async listen(host: string, port: number, tls?: EdgeTls): Promise<Listening> {
     const { clientTimeoutMs, maxConnections } = this.#context.options;
-    const server = createServer({
+    const limits = {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -100,7 +122,9 @@ class HttpEdge implements Edge {
       keepAliveTimeout: clientTimeoutMs,
       // A missing Host is answered by us, with a coded reason.
       requireHostHeader: false,
-    });
+    };
+    const secure = tls && createSecureServer({ ...limits, ...credentials(tls) });
+    const server: HttpServer = secure ?? createServer(limits);
     server.maxConnections = maxConnections;
     server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
     server.setTimeout(clientTimeoutMs);
@@ -117,7 +141,12 @@ class HttpEdge implements Edge {
     const bound = server.address() as AddressInfo;
     const address =
       bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
-    return { address, port: bound.port, close: () => this.#stop(server) };
+    return {
+      address,
+      port: bound.port,
+      renew: (renewed) => secure?.setSecureContext(credentials(renewed)),
+      close: () => this.#stop(server),
+    };
   }
 
   async close(): Promise<void> {
@@ -191,7 +220,7 @@ class HttpEdge implements Edge {
   #admit(request: EdgeRequest): Resolved {
     if (REFUSED_METHODS.has(request.method))
       throw new PresageError('HTTP_MALFORMED', 'Method refused', { status: 405 });
-    const resolved = this.#lookup.resolve(request.host, request.target);
+    const resolved = this.#lookup.resolve(request.host, request.target, request.secure);
     if (request.via !== undefined && this.#ownVia.test(request.via))
       throw new PresageError('HTTP_MALFORMED', 'The request came back to us', { status: 508 });
     if (resolved.site.private && this.#context.deps.authorise?.(request, resolved.site) !== true)

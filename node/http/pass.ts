@@ -63,7 +63,7 @@ export function forwarded(
   const encodings = whole ? canonicalEncodings(request.lines('accept-encoding')) : '';
   if (encodings !== '') fields.push(['accept-encoding', encodings]);
   fields.push(['via', request.via === undefined ? context.via : `${request.via}, ${context.via}`]);
-  fields.push(['x-forwarded-host', resolved.host], ['x-forwarded-proto', 'http']);
+  fields.push(['x-forwarded-host', resolved.host], ['x-forwarded-proto', request.secure ? 'https' : 'http']);
   return fields;
 }
 

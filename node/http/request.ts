@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { TLSSocket } from 'node:tls';
 import { PresageError } from '../../protocol/errors.ts';
 import { Directives } from './caching/directives.ts';
 import type { Conditions } from './caching/validators.ts';
@@ -17,6 +18,8 @@ export class EdgeRequest {
   readonly target: string;
   readonly host: string;
   readonly raw: readonly string[];
+  /** Whether it came over TLS. */
+  readonly secure: boolean;
   range: string | undefined;
   authorised = false;
   cookie = false;
@@ -29,6 +32,7 @@ export class EdgeRequest {
     if (raw.length > 2 * LINES_MAX) throw new PresageError('HTTP_TOO_LARGE', 'Too many header lines');
     this.method = message.method ?? '';
     this.raw = raw;
+    this.secure = (message.socket as TLSSocket).encrypted === true;
     let host: string | undefined;
     let conditions: { -readonly [Name in keyof Conditions]: Conditions[Name] } | undefined;
     let control: string[] | undefined;

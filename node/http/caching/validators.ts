@@ -100,10 +100,12 @@ const KEPT = new Set([
 export function renewed(stored: Fields, update: Fields): [name: string, value: string][] {
   const replaced = new Set<string>();
   for (const [name] of update) if (!KEPT.has(name)) replaced.add(name);
-  // The age of the stored copy ends with its validation, whether or not the 304 brings a new one.
+  // The age of the stored copy ends with its validation; said outright, so that whoever merges these fields with the
+  // stored ones once more comes to the same.
   replaced.add('age');
   const fields: [string, string][] = [];
   for (const [name, value] of stored) if (!replaced.has(name)) fields.push([name, value]);
   for (const [name, value] of update) if (!KEPT.has(name)) fields.push([name, value]);
+  if (!update.some(([name]) => name === 'age')) fields.push(['age', '0']);
   return fields;
 }
