@@ -187,7 +187,10 @@ class Sentinel implements Behaviour<SentinelMessage> {
 
   #planned(epoch: number, listed: ReadonlySet<Key16>): void {
     this.#epoch = epoch;
-    for (const { key16 } of this.#speculation.expired(epoch, (key) => listed.has(key)))
+    for (const { key16, reporter } of this.#speculation.expired(epoch, (key) => listed.has(key))) {
+      const weight = this.#weights.get(reporter) ?? WEIGHT_FULL;
+      this.#weights.set(reporter, Math.max(WEIGHT_LEAST, weight - (weight >> 3)));
       this.#deps.release(key16);
+    }
   }
 }
