@@ -21,6 +21,10 @@ import { tagsOf } from './tags.ts';
 const REMEMBERED = 16_384;
 /** How long requests for a resource that could not be stored do not wait for each other, real ms. */
 const UNSHARED_MS = 60_000;
+/** Variants kept of one resource; the oldest goes when one more comes, so that no client can fill memory with them. */
+const VARIANTS_MAX = 32;
+/** Longest description of a variant, characters; clients choose what stands in it. */
+const VARIANT_LENGTH_MAX = 1024;
 /** Failures of an origin after which a stale response may stand in (RFC 5861 §4). */
 const FAILURES = new Set([500, 502, 503, 504]);
 
@@ -199,6 +203,7 @@ export class Fills {
     if (names === '*') return { kind: 'unshared', response, why: 'vary' };
     if (names.length > 0 || this.#names.has(key16)) this.#names.set(key16, names);
     const variant = variantOf(names, request.lines);
+    if (variant.length > VARIANT_LENGTH_MAX) return { kind: 'unshared', response, why: 'vary' };
     const { lifetime } = verdict;
     if (lifetime === 0) {
       // Each request has to be validated on its own: nobody is served by waiting for another's answer.
@@ -282,6 +287,7 @@ export class Fills {
         tags: tagsOf(growing.headers),
         source: request.source,
       });
+      await this.#limitVariants(request.resolved.key16);
       // Some reader needed the stored bytes; nobody else is to have them.
       if (fill.tainted && stored) await deps.index.drop(stored.key16, stored.variant);
       return fill.tainted ? undefined : stored;
@@ -289,6 +295,12 @@ export class Fills {
       await giveUp(error);
       return undefined;
     }
+  }
+
+  async #limitVariants(key16: Key16): Promise<void> {
+    const { index } = this.#context.deps;
+    const held = [...index.get(key16)].sort((a, b) => b.receivedAt - a.receivedAt);
+    for (const { variant } of held.slice(VARIANTS_MAX)) await index.drop(key16, variant);
   }
 
   async #askPeers(request: FillRequest): Promise<Replica | undefined> {

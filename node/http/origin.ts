@@ -45,7 +45,7 @@ export interface OriginRequest {
   readonly body?: Readable;
   readonly signal?: AbortSignal;
   /** Hears interim responses (1xx other than 101). */
-  readonly interim?: (status: number, headers: Record<string, string | string[]>) => void;
+  readonly interim?: (status: number, headers: Fields) => void;
 }
 
 export interface OriginResponse {
@@ -214,8 +214,9 @@ function closedWhileIdle(error: unknown): boolean {
 /** 101 would change the protocol under us, and 100 is between us and the origin. */
 const forwardInterim =
   (interim: NonNullable<OriginRequest['interim']>) =>
-  (info: { statusCode: number; headers: Record<string, string | string[]> }): void => {
-    if (info.statusCode > 101) interim(info.statusCode, info.headers);
+  (info: { statusCode: number; headers: unknown }): void => {
+    // Raw, as the final ones are, although undici's types say otherwise.
+    if (info.statusCode > 101) interim(info.statusCode, endToEnd(info.headers as string[]));
   };
 
 function framing(raw: readonly string[]): { length: number | undefined; chunked: boolean } {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { coded, codeOf, PresageError } from '../../protocol/errors.ts';
 import { type BodySource, type Draft, type Sent, send } from './answer.ts';
 import { INVALID } from './caching/directives.ts';
+import type { Fields } from './caching/fields.ts';
 import { variantOf } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import type { FillRequest, Growing } from './fill.ts';
@@ -353,15 +354,16 @@ const wasteful = (answer: OriginResponse): boolean =>
   answer.status === 200 && (answer.length === undefined || answer.length > WINDOW_BYTES);
 
 /** Passes on 102 and 103; other interim responses say nothing to a client of ours. */
-function passInterim(
-  response: ServerResponse,
-  status: number,
-  headers: Record<string, string | string[]>,
-): void {
+function passInterim(response: ServerResponse, status: number, headers: Fields): void {
   try {
     if (status === 102) response.writeProcessing();
-    else if (status === 103 && headers['link'] !== undefined)
-      response.writeEarlyHints({ ...headers, link: headers['link'] });
+    else if (status === 103) {
+      const hints: Record<string, string | string[]> = {};
+      for (const [name, value] of headers)
+        hints[name] = hints[name] === undefined ? value : [hints[name], value].flat();
+      const { link } = hints;
+      if (link !== undefined) response.writeEarlyHints({ ...hints, link });
+    }
   } catch {
     // Hints that Node does not take are only hints.
   }

@@ -264,6 +264,21 @@ describe('variants', () => {
   });
 });
 
+describe('variants that a client makes up', () => {
+  it('are bounded in number and length', async () => {
+    await begin((message, response) => {
+      response
+        .writeHead(200, { 'cache-control': 'max-age=60', vary: 'x-a' })
+        .end(String(message.headers['x-a']));
+    });
+    for (let n = 0; n < 40; n++) await get('/a', { 'x-a': String(n) });
+    await expect.poll(() => under.index.get(keyOf('/a')).length).toBe(32);
+    const long = 'x'.repeat(5000);
+    expect(await (await get('/a', { 'x-a': long })).text()).toBe(long);
+    expect(under.index.get(keyOf('/a')).every(({ variant }) => variant.length < 1024)).toBe(true);
+  });
+});
+
 describe('what is not stored', () => {
   it.each([
     ['no-store', {}, { 'cache-control': 'no-store' }],

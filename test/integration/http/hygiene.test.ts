@@ -110,6 +110,22 @@ describe('what is answered all the same', () => {
   });
 });
 
+describe('interim responses', () => {
+  it('reach the client that waits, and are not stored', async () => {
+    origin.handler = (_message, response) => {
+      response.writeProcessing();
+      response.writeEarlyHints({ link: '</style.css>; rel=preload; as=style', 'x-hint': 'one' });
+      response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': 2 }).end('ok');
+    };
+    const first = await ask('GET /a HTTP/1.1\nHost: www.example\n\n');
+    expect(first.match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 102', 'HTTP/1.1 103', 'HTTP/1.1 200']);
+    expect(first).toContain('x-hint: one');
+    expect(first.slice(first.indexOf('HTTP/1.1 200'))).not.toContain('x-hint');
+    const second = await ask('GET /a HTTP/1.1\nHost: www.example\n\n');
+    expect(second.match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 200']);
+  });
+});
+
 describe('an origin that misbehaves', () => {
   it.each([
     ['not HTTP at all', 'SSH-2.0-OpenSSH\r\n', 502, 'http_protocol_error'],
