@@ -99,10 +99,25 @@ function serve(
       if (socket.writableLength > MAX_UNREAD_BYTES) socket.pause();
     }
   };
+  // Bytes that trickle keep a connection from being idle, so that a query begun must also end in that time.
+  let deadline: NodeJS.Timeout | undefined;
+  const judge = () => {
+    if (pending.length === 0 || socket.isPaused()) {
+      clearTimeout(deadline);
+      deadline = undefined;
+    } else deadline ??= setTimeout(() => socket.destroy(), idleMs);
+  };
   socket.setTimeout(idleMs, () => socket.destroy());
+  socket.on('close', () => clearTimeout(deadline));
   socket.on('data', (chunk: Buffer) => {
-    pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+    const before = pending.length;
+    pending = before === 0 ? chunk : Buffer.concat([pending, chunk]);
     read();
+    if (pending.length < before + chunk.length) {
+      clearTimeout(deadline);
+      deadline = undefined;
+    }
+    judge();
   });
   socket.on('drain', () => {
     if (!socket.isPaused()) return;

@@ -235,22 +235,31 @@ export function isWithin(key: NameKey, apex: NameKey): boolean {
 }
 
 /**
- * Zones as configured, completed with one for each site of the charter that names a zone. A configured zone of
- * the same name keeps its records and takes the site.
+ * Zones as configured, completed with one for each site of the charter that names a zone. A configured zone keeps
+ * its records; without a site it takes the one whose zone or host it is, or else the site for all hosts. If there is no
+ * zone at all but a site for all hosts, as at a PoP alone, that site is answered for every name: zone `.`.
  */
 export function zonesOfCharter(
   charter: Pick<Charter, 'sites'>,
   configured: readonly ZoneConfig[] = [],
 ): ZoneConfig[] {
-  const absolute = (name: string) => (name.endsWith('.') ? name : `${name}.`).toLowerCase();
-  const zones = new Map(
-    configured.map((zone) => [absolute(zone.name), { ...zone, name: absolute(zone.name) }]),
-  );
-  for (const { id, zone } of charter.sites) {
-    if (zone === undefined) continue;
-    const name = absolute(zone);
-    const known = zones.get(name);
-    zones.set(name, known ? { ...known, site: known.site ?? id } : { name, site: id });
+  const bare = (name: string) => name.replace(/\.$/, '').toLowerCase();
+  const { sites } = charter;
+  const everywhere = sites.find(({ hosts }) => hosts.includes('*'));
+  const zones = new Map<string, ZoneConfig>();
+  for (const zone of configured) {
+    const name = bare(zone.name);
+    const owner =
+      sites.find((site) => site.zone !== undefined && bare(site.zone) === name) ??
+      sites.find(({ hosts }) => hosts.includes(name)) ??
+      everywhere;
+    const site = zone.site ?? owner?.id;
+    zones.set(name, { ...zone, name: `${name}.`, ...(site !== undefined && { site }) });
   }
+  for (const { id, zone } of sites) {
+    if (zone !== undefined && !zones.has(bare(zone)))
+      zones.set(bare(zone), { name: `${bare(zone)}.`, site: id });
+  }
+  if (zones.size === 0 && everywhere) return [{ name: '.', site: everywhere.id }];
   return [...zones.values()];
 }

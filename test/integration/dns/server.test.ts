@@ -204,6 +204,16 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
     for (const { socket } of open) socket.destroy();
   });
 
+  it('closes TCP connections whose query trickles in', async () => {
+    const socket = connect(v4.address.port, v4.address.host);
+    const started = performance.now();
+    const trickle = setInterval(() => socket.write(Uint8Array.of(0)), 100);
+    socket.write(Uint8Array.of(0, 200));
+    await new Promise((resolve) => socket.once('close', resolve));
+    clearInterval(trickle);
+    expect(performance.now() - started).toBeLessThan(3000);
+  });
+
   it('serves real clients while it is flooded with garbage', async () => {
     const random = seededRandom(5);
     const flood = createSocket('udp4');

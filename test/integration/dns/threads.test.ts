@@ -68,7 +68,7 @@ describe('the server on threads', () => {
     );
   }
   const eventually = async (check: () => Promise<boolean>) => {
-    for (let i = 0; i < 40; i += 1) {
+    for (let i = 0; i < 80; i += 1) {
       if (await check()) return true;
       await new Promise((resolve) => setTimeout(resolve, 150));
     }

@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as packets from 'dns-packet';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { keyOfText, keyText, nameBytes } from '../../../node/dns/name.ts';
 import { rdataBytes, type TypeName } from '../../../node/dns/rdata.ts';
 import { type ZoneConfig, Zones, zonesOfCharter } from '../../../node/dns/zone.ts';
+import { readZones } from '../../../node/dns/zone-directory.ts';
 import { parseZoneFile } from '../../../node/dns/zone-file.ts';
 import type { Charter } from '../../../protocol/charter.ts';
 import type { SiteId } from '../../../protocol/ids.ts';
@@ -123,18 +127,29 @@ describe('zones', () => {
 
   it('follow from the charter, those configured keeping their records', () => {
     const sites = [
-      { id: 'a' as SiteId, zone: 'Cdn.example' },
-      { id: 'b' as SiteId },
-      { id: 'c' as SiteId, zone: 'img.example.' },
+      { id: 'a' as SiteId, hosts: ['www.example'], zone: 'Cdn.example' },
+      { id: 'b' as SiteId, hosts: ['own.example'] },
+      { id: 'c' as SiteId, hosts: [], zone: 'img.example.' },
     ] as unknown as Charter['sites'];
     const record = { name: '@', type: 'MX', value: '1 mail' } as const;
-    expect(
-      zonesOfCharter({ sites }, [{ name: 'cdn.example', records: [record] }, { name: 'own.example' }]),
-    ).toEqual([
+    const configured = [
+      { name: 'cdn.example', records: [record] },
+      { name: 'own.example' },
+      { name: 'plain.example.' },
+    ];
+    expect(zonesOfCharter({ sites }, configured)).toEqual([
       { name: 'cdn.example.', site: 'a', records: [record] },
-      { name: 'own.example.' },
+      { name: 'own.example.', site: 'b' },
+      { name: 'plain.example.' },
       { name: 'img.example.', site: 'c' },
     ]);
+  });
+
+  it('are the root for a site of all hosts if there is no other zone', () => {
+    const sites = [{ id: 'all' as SiteId, hosts: ['*'] }] as unknown as Charter['sites'];
+    expect(zonesOfCharter({ sites })).toEqual([{ name: '.', site: 'all' }]);
+    expect(zonesOfCharter({ sites }, [{ name: 'x.example' }])).toEqual([{ name: 'x.example.', site: 'all' }]);
+    expect(zonesOfCharter({ sites: [] })).toEqual([]);
   });
 });
 
@@ -214,5 +229,28 @@ txt     TXT "semi;colon ( and paren" plain \\; "two
     expect(packets.decode(Buffer.from(bytes)).answers).toMatchObject([
       { data: { preference: 5, exchange: 'a.example.com' } },
     ]);
+  });
+});
+
+describe('a directory of zone files', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'presage-zones-'));
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  it('adds records to zones that are there, and zones that are not', async () => {
+    writeFileSync(join(dir, 'cdn.example.zone'), '@ 60 MX 5 mail\n');
+    writeFileSync(join(dir, 'Own.Example.zone'), 'www 60 A 192.0.2.1\n');
+    writeFileSync(join(dir, 'notes.txt'), 'not a zone');
+    const zones = await readZones(dir, [{ name: 'cdn.example.', site: 'shop' as SiteId }]);
+    expect(zones.map(({ name }) => name)).toEqual(['cdn.example.', 'own.example.']);
+    const world = createWorld({ zones });
+    expect(world.ask('www.own.example', 'A').answers![0]!.data).toBe('192.0.2.1');
+    expect(world.ask('cdn.example', 'MX').answers![0]!.data).toMatchObject({ preference: 5 });
+    expect(world.ask('cdn.example', 'A').answers![0]!.data).toBe('192.0.2.1');
+    expect(await readZones(join(dir, 'missing'), zones)).toEqual(zones);
+  });
+
+  it('says what is wrong with a file', async () => {
+    writeFileSync(join(dir, 'bad.example.zone'), '@ A 192.0.2.1\n@ NOPE x\n');
+    await expect(readZones(dir, [])).rejects.toThrow(/bad\.example.*line 2/);
   });
 });
