@@ -17,6 +17,10 @@ const RPC_BYTES = 10 << 20;
 /** What may wait for one slow peer before its stream is given up; streams repair what it missed. */
 const OUTBOUND_BYTES = 16 << 20;
 
+/** Messages that one author may send on one topic: what a purge storm or a flash crowd needs, with room. */
+const AUTHOR_PER_SECOND = 200;
+const AUTHOR_BURST = 2_000;
+
 const NAMES = Object.keys(TOPICS) as TopicName[];
 /** `/presage/<topic id>/<genesis8>` */
 export const topicName = (topic: TopicName, genesis: Genesis): string =>
@@ -77,6 +81,8 @@ interface OptionPublish {
 export interface GossipDeps {
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Monotonic ms. */
+  readonly monotonic: () => number;
   /** Whether the author has a valid certificate that is known here. */
   readonly isCertified: (author: PopId) => boolean;
 }
@@ -86,12 +92,27 @@ export function createGossip(pubsub: GossipSub, genesis: Genesis, deps: GossipDe
   const { metrics, log } = deps;
   const receivers = new Map<TopicName, (author: PopId, bytes: Uint8Array) => Verdict>();
 
+  const buckets = new Map<string, { tokens: number; at: number }>();
+  /** Authors are certified PoPs, so that the buckets are few. */
+  const withinRate = (topic: TopicName, author: PopId): boolean => {
+    const now = deps.monotonic();
+    const key = `${topic} ${author}`;
+    const bucket = buckets.get(key) ?? { tokens: AUTHOR_BURST, at: now };
+    buckets.set(key, bucket);
+    bucket.tokens = Math.min(AUTHOR_BURST, bucket.tokens + ((now - bucket.at) * AUTHOR_PER_SECOND) / 1000);
+    bucket.at = now;
+    if (bucket.tokens < 1) return false;
+    bucket.tokens -= 1;
+    return true;
+  };
+
   const judge = (topic: TopicName, message: Message): Verdict => {
     if (message.type !== 'signed') return { verdict: 'reject', code: 'WIRE_SIGNATURE' };
     const author = message.from.toString() as PopId;
     // Ignored, not rejected: the forwarder may know a certificate that has not come here yet.
     if (!deps.isCertified(author)) return { verdict: 'ignore', code: 'PEER_UNKNOWN' };
     if (message.data.length > TOPICS[topic].maxBytes) return { verdict: 'reject', code: 'WIRE_TOO_LARGE' };
+    if (!withinRate(topic, author)) return { verdict: 'ignore', code: 'PEER_BUSY' };
     const receive = receivers.get(topic);
     if (!receive) return { verdict: 'ignore', code: 'ACTOR_STOPPED' };
     try {

@@ -2,12 +2,15 @@ import type { PopId } from '../../protocol/ids.ts';
 import type { Clock, Random } from '../../protocol/ports.ts';
 
 /** Real ms between two measurements of one peer. */
-const PERIOD_MS = 10_000;
+const PERIOD_MS = 5_000;
 const DEADLINE_MS = 5_000;
 /** The smallest of the last few: what the path costs without queues. */
 const SAMPLES = 8;
 /** A peer from which nothing has come for so long, whatever was sent, is taken for dead. */
-const SILENCE_MS = 35_000;
+const SILENCE_MS = 20_000;
+/** Measurements right after a connection is made, and the pause between them: transfers choose by them at once. */
+const FIRST_SAMPLES = 3;
+const FIRST_PAUSE_MS = 100;
 /** If our own timers come so late, the silence may be ours. */
 const LATE_MS = 1_000;
 
@@ -49,6 +52,15 @@ export function createPulse(deps: PulseDeps): Pulse {
       // A lost measurement says nothing by itself; silence does.
     }
   };
+  const settle = async (peer: PopId) => {
+    // The first call also opens the lane: it measures several round trips.
+    await measure(peer);
+    samples.get(peer)?.splice(0);
+    for (let i = 0; i < FIRST_SAMPLES && samples.has(peer); i += 1) {
+      await measure(peer);
+      await new Promise<void>((resolve) => clock.after(FIRST_PAUSE_MS, resolve));
+    }
+  };
   const beat = () => {
     const now = clock.monotonic();
     const late = now - expected > LATE_MS;
@@ -79,11 +91,7 @@ export function createPulse(deps: PulseDeps): Pulse {
     up(peer) {
       samples.set(peer, []);
       since.set(peer, clock.monotonic());
-      // The first call opens the lane, the second one measures.
-      void measure(peer).then(() => {
-        samples.get(peer)?.splice(0);
-        return measure(peer);
-      });
+      void settle(peer);
     },
     down(peer) {
       samples.delete(peer);

@@ -21,6 +21,11 @@ const EXCHANGE_DEADLINE_MS = 10_000;
 /** Identify can cross the other side's last admission step, and is tried again. */
 const IDENTIFY_TRIES = 5;
 const IDENTIFY_RETRY_MS = 200;
+/** Beats between two exchanges of cards with a random peer. */
+const EXCHANGE_BEATS = 6;
+/** A certificate that runs out sooner is warned of, once a day. */
+const RENEW_MS = 14 * 86_400_000;
+const DAY_MS = 86_400_000;
 /** Beats that a connected peer may lack gossip before its connection is made anew. */
 const DEAF_BEATS = 3;
 
@@ -81,6 +86,8 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
   const links = new Map<PopId, Connection[]>();
   const deaf = new Map<PopId, number>();
   let closing = false;
+  let beats = 0;
+  let warnedAt = 0;
 
   const directory = createDirectory(
     { self, privateKey: options.privateKey, certificate: options.certificate, operatorKey, genesis },
@@ -187,6 +194,7 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
   const gossip = createGossip(pubsub, genesis, {
     log,
     metrics,
+    monotonic: () => clock.monotonic(),
     isCertified: (author) => directory.certificateOf(author) !== undefined,
   });
 
@@ -257,11 +265,19 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
         deaf.delete(peer);
         continue;
       }
-      const beats = (deaf.get(peer) ?? 0) + 1;
-      deaf.set(peer, beats);
-      if (beats >= DEAF_BEATS) gate.expel(peer, new PresageError('PEER_TIMEOUT', 'no gossip with the peer'));
+      const missed = (deaf.get(peer) ?? 0) + 1;
+      deaf.set(peer, missed);
+      if (missed >= DEAF_BEATS) gate.expel(peer, new PresageError('PEER_TIMEOUT', 'no gossip with the peer'));
       else if (connections[0]) void meet(connections[0]);
     }
+    beats += 1;
+    if (certificate.expiry - clock.now() < RENEW_MS && clock.now() - warnedAt > DAY_MS) {
+      warnedAt = clock.now();
+      log.warn('the certificate of this PoP expires soon; renew it with `presage keys pop --key`', {
+        expiry: new Date(certificate.expiry).toISOString(),
+      });
+    }
+    if (beats % EXCHANGE_BEATS !== 0) return;
     const peers = [...links.keys()];
     const any = peers[random.uint32() % Math.max(1, peers.length)];
     if (any) void exchange(any);

@@ -2,39 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { createRedial, FIRST_DELAY_MS, LAST_DELAY_MS, type Redial } from '../../../node/adapters/redial.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import { popIdOf } from '../../../protocol/pop-key.ts';
-import type { Clock } from '../../../protocol/ports.ts';
 import { seededRandom } from '../../../protocol/random.ts';
 import { testLog } from '../../integration/network/cluster.ts';
+import { stepClock } from './step-clock.ts';
 
 /** Peer ids that need no keys: any 32 bytes make one. */
 const pop = (n: number): PopId => popIdOf(new Uint8Array(32).map((_, i) => (n >> (8 * (i % 4))) & 255));
-
-function stepClock() {
-  let now = 0;
-  const timers = new Set<{ at: number; fn: () => void }>();
-  const clock: Clock = {
-    now: () => now,
-    monotonic: () => now,
-    after(delayMs, fn) {
-      const timer = { at: now + delayMs, fn };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-  };
-  const run = async (untilMs: number) => {
-    for (;;) {
-      const next = [...timers].sort((a, b) => a.at - b.at)[0];
-      if (!next || next.at > untilMs) break;
-      timers.delete(next);
-      now = next.at;
-      next.fn();
-      // Dials settle in microtasks.
-      for (let i = 0; i < 10; i += 1) await Promise.resolve();
-    }
-    now = untilMs;
-  };
-  return { clock, run, pending: () => timers.size };
-}
 
 function world(self = pop(1), seed = 1) {
   const time = stepClock();
