@@ -74,8 +74,8 @@ export interface MirrorDeps {
   fenceOf(key16: Key16): Fence;
   /** Fetches from the origin into the store. */
   fetch(key: ResourceKey, key16: Key16, site: Site, source: ReplicaSource): Promise<Replica | undefined>;
-  /** Told when a replica came by mirroring. */
-  mirrored(replica: Replica, source: ReplicaSource): void;
+  /** Told when a replica came by mirroring, and where its bytes belong. */
+  mirrored(replica: Replica, source: ReplicaSource, tier: Tier): void;
   /** Told when the status of a resource's replication changes. */
   tag(key16: Key16, status: 'pulling' | 'none', priority: number): void;
 }
@@ -220,7 +220,7 @@ class Mirror implements Behaviour<MirrorMessage> {
     if (typeof replica === 'string') return replica;
     if (!replica) return holders.length > 0 ? 'no-holder' : 'not-storable';
     if (index.get(key16).length === 0) return 'failed';
-    this.#deps.mirrored(replica, job.source);
+    this.#deps.mirrored(replica, job.source, job.wanted.tier);
     return 'mirrored';
   }
 

@@ -5,7 +5,7 @@ import { siteAllows } from '../protocol/charter.ts';
 import type { PresageError } from '../protocol/errors.ts';
 import type { HistoryRow } from '../protocol/history.ts';
 import type { HybridClock } from '../protocol/hybrid-clock.ts';
-import type { Key16, PopId, RegionId, ResourceKey } from '../protocol/ids.ts';
+import type { ContentHash, Key16, PopId, RegionId, ResourceKey } from '../protocol/ids.ts';
 import type {
   Clock,
   DemandClock,
@@ -16,6 +16,7 @@ import type {
   Peers,
   Streams,
   Table,
+  Tier,
 } from '../protocol/ports.ts';
 import type { Verify } from '../protocol/purge.ts';
 import type { Replica, ReplicaSource } from '../protocol/replica.ts';
@@ -77,6 +78,8 @@ export interface ActorsDeps {
   /** PoPs with a valid certificate, connected or not, without this one. */
   known(): readonly PopId[];
   fetch(key: ResourceKey, key16: Key16, site: Site, source: ReplicaSource): Promise<Replica | undefined>;
+  /** Moves a content to or from the memory tier. */
+  place(content: ContentHash, tier: Tier): void;
   swap(table: RoutingTable): void;
 }
 
@@ -158,9 +161,10 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
       },
       fenceOf: (key16) => held(key16)?.fence ?? new Map(),
       fetch: (key, key16, site, source) => deps.fetch(key, key16, site, source),
-      mirrored: ({ key16, key, site, size }, source) => {
+      mirrored: ({ key16, key, site, size, content }, source, tier) => {
         names.learn(key16, { key, site });
         forecaster.tell({ type: 'mirrored', key16, size, source });
+        deps.place(content, tier);
         events.emit('mirror', { key16, key, size, source, at: clock.now() });
       },
       tag: (key16, status, priority) =>

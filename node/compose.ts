@@ -202,6 +202,10 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       known: () => network?.known() ?? [],
       fetch: (key, key16, site, source) =>
         edge.fetchIntoStore(store.replicas.begin(key, key16, site.id), site, key, source),
+      place: (content, tier) => {
+        // What is not there any more by then needs no place.
+        store.blobs.setTier(content, tier).catch(() => undefined);
+      },
       swap: (next) => {
         table = next;
       },
