@@ -329,7 +329,8 @@ export class Foresight {
       if (demand.length === 0) this.#entries.delete(resource.key16);
       else {
         const { key16, site, size } = resource;
-        this.#entries.set(key16, { key16, site, size, demand });
+        const holders = resource.regions.map(({ region }) => region);
+        this.#entries.set(key16, { key16, site, size, demand, holders });
       }
     }
     this.#touched.clear();
@@ -377,7 +378,8 @@ export class Foresight {
       const chance = Math.floor(1000 * (1 - Math.exp(-mean / 1000)));
       const demand: PlanDemand = { region, expected: mean, chance, credit: chance, held: true };
       const { site, size } = resource;
-      resources.set(key16, { key16, site, size, demand: [...(known?.demand ?? []), demand] });
+      const holders = resource.regions.map((one) => one.region);
+      resources.set(key16, { key16, site, size, demand: [...(known?.demand ?? []), demand], holders });
     }
     return [...resources.values()];
   }

@@ -13,6 +13,7 @@ const REGION_RING_MIN = 24;
 /** Half-lives of the two recent counts, ms. */
 const FAST_MS = 15 * 60_000;
 const SLOW_MS = 3 * 3_600_000;
+const MINUTE_MS = 60_000;
 /** Distinct regions and PoPs that the history tells apart. */
 const NAMES_MAX = 4096;
 
@@ -250,11 +251,13 @@ export class History {
     if (demand.slot < 0 && demand.total >= ringMin) demand.slot = this.#slot(to);
     if (demand.slot < 0) return;
     // A window may be longer than a minute: its requests are spread over the minutes that it touches.
-    const minutes = Math.max(1, Math.ceil((to - from) / 60_000));
-    for (let i = 0; i < minutes; i += 1) {
-      const part = Math.floor(((i + 1) * count) / minutes) - Math.floor((i * count) / minutes);
-      if (part > 0)
-        this.rings.add(demand.slot, from + Math.floor(((2 * i + 1) * (to - from)) / (2 * minutes)), part);
+    let told = 0;
+    for (let at = from; at < to; ) {
+      const end = Math.min(to, (Math.floor(at / MINUTE_MS) + 1) * MINUTE_MS);
+      const upTo = Math.floor((count * (end - from)) / (to - from));
+      if (upTo > told) this.rings.add(demand.slot, at, upTo - told);
+      told = upTo;
+      at = end;
     }
   }
 

@@ -22,6 +22,8 @@ const FILL_EPOCHS = 20;
 const MIRROR_STORAGE = 500;
 /** Expected requests from which a replica belongs in memory, thousandths. */
 const MEMORY_TIER = 8000;
+/** Load at which a PoP takes nothing more. */
+const LOAD_FULL = 15;
 /** Skipped candidates that are remembered for `explain`. */
 const SKIPS_MAX = 65_536;
 const MIB = 1 << 20;
@@ -52,6 +54,8 @@ export interface PlanResource {
   readonly site: SiteId;
   readonly size: number;
   readonly demand: readonly PlanDemand[];
+  /** Regions that have asked for it, so that their PoPs hold it; by default some PoP of another region does. */
+  readonly holders?: readonly RegionId[];
 }
 
 /** All that a plan is made of. Lists need no order; the plan makes its own. */
@@ -123,7 +127,7 @@ export function plan(state: PlanState, charter: Charter): Plan {
   const { parameters } = state;
   const pops = [...state.pops].sort((a, b) => (a.id < b.id ? -1 : 1));
   const popHashes = pops.map((pop) => hash32(pop.id));
-  const peerMs = pops.map((pop) => nearestPeer(pop, pops, charter));
+  const peers = new PeerDistances(pops, charter);
   const storage = pops.map(
     ({ capacities: c }) => Math.floor((c.storageBudgetMiB * MIRROR_STORAGE) / 1000) * 1024,
   );
@@ -151,16 +155,18 @@ export function plan(state: PlanState, charter: Charter): Plan {
 
   for (const resource of state.resources) {
     const permitted = allowed.get(resource.site);
+    const holders = peers.indices(resource.holders);
     for (const demand of resource.demand) {
       let reach = reaches.get(demand.region);
       if (reach === undefined) {
         reach = reachOf(demand.region, pops, charter);
         reaches.set(demand.region, reach);
       }
-      // Clients of a PoP that is down or drained arrive at the next one.
-      const nearest = reach.find(({ pop }) => pops[pop]!.capacities.state === 'up') ?? reach[0];
+      // Clients of a PoP that is down, drained or saturated arrive at the next one.
+      const nearest = reach.find(({ pop }) => isOpen(pops[pop]!)) ?? reach[0];
       if (nearest === undefined) continue;
-      const value = worthOf(resource, demand, nearest, nearest, peerMs, parameters);
+      const fetchMs = peers.of(nearest.pop, holders);
+      const value = worthOf(resource, demand, nearest, nearest, fetchMs, parameters);
       if (value < parameters.threshold && !demand.held) {
         skip(
           resource.key16,
@@ -171,7 +177,7 @@ export function plan(state: PlanState, charter: Charter): Plan {
         );
         continue;
       }
-      offers.push({ resource, demand, reach, nearest, value, permitted });
+      offers.push({ resource, demand, reach, nearest, fetchMs, value, permitted });
     }
   }
   offers.sort(
@@ -183,7 +189,7 @@ export function plan(state: PlanState, charter: Charter): Plan {
 
   const placements: Placement[] = [];
   const placed = new Set<string>();
-  for (const { resource, demand, reach, nearest, permitted, value } of offers) {
+  for (const { resource, demand, reach, nearest, fetchMs, permitted, value } of offers) {
     const { key16, size } = resource;
     const kib = Math.ceil((size + OBJECT_OVERHEAD) / 1024);
     let left = demand.held ? 1 : parameters.targets;
@@ -191,11 +197,11 @@ export function plan(state: PlanState, charter: Charter): Plan {
       const pop = pops[at.pop]!;
       const { state: health, load } = pop.capacities;
       // The nearest PoP's value stands for the demand; a further one must still be worth it.
-      const worth = at === nearest ? value : worthOf(resource, demand, at, nearest, peerMs, parameters);
+      const worth = at === nearest ? value : worthOf(resource, demand, at, nearest, fetchMs, parameters);
       let reason: SkipReason | undefined;
-      if (permitted !== undefined && permitted[at.pop] !== true) reason = 'not-allowed';
+      if (permitted?.[at.pop] !== true) reason = 'not-allowed';
       else if (health !== 'up') reason = health;
-      else if (load >= 15) reason = 'overloaded';
+      else if (load >= LOAD_FULL) reason = 'overloaded';
       else if (at.distance > FAR_MS) reason = 'too-far';
       else if (!demand.held && worth < parameters.threshold) reason = 'below-threshold';
       else if (storage[at.pop]! < kib) reason = 'no-storage';
@@ -229,41 +235,77 @@ export function plan(state: PlanState, charter: Charter): Plan {
   return { placements, skips };
 }
 
+const isOpen = ({ capacities: { state, load } }: PlanPop): boolean => state === 'up' && load < LOAD_FULL;
+
 interface Offer {
   readonly resource: PlanResource;
   readonly demand: PlanDemand;
   readonly reach: readonly Reach[];
   readonly nearest: Reach;
+  /** What a miss at the nearest PoP costs. */
+  readonly fetchMs: number;
   readonly value: number;
   readonly permitted: readonly boolean[] | undefined;
 }
 
-/** Milli-request milliseconds saved per MiB at risk by a replica at one PoP. */
+/** Milli-request milliseconds saved per MiB at risk by a replica at one PoP, where a miss costs `fetchMs`. */
 function worthOf(
-  resource: PlanResource,
-  demand: PlanDemand,
+  { size }: PlanResource,
+  { credit, chance }: PlanDemand,
   at: Reach,
   nearest: Reach,
-  peerMs: readonly number[],
-  parameters: Parameters,
+  fetchMs: number,
+  { safety }: Parameters,
 ): number {
   // Clients arrive at the nearest PoP; being sent on to a further or busier one eats into the saving.
-  const saved = Math.max(0, Math.min(GAIN_MAX_MS, peerMs[nearest.pop]! - (at.rank - nearest.distance)));
-  const trusted = Math.min(1000, Math.floor((Math.min(1000, demand.credit) * parameters.safety) / 1000));
-  const chance = Math.min(1000, Math.floor((Math.min(1000, demand.chance) * parameters.safety) / 1000));
-  const atRisk = Math.max(RISK_MIN, 1000 - chance);
-  const bytes = Math.floor(((resource.size + OBJECT_OVERHEAD) * atRisk) / 1000) + 1;
+  const saved = Math.max(0, Math.min(GAIN_MAX_MS, fetchMs - (at.rank - nearest.distance)));
+  const trusted = Math.min(1000, Math.floor((Math.min(1000, credit) * safety) / 1000));
+  const likely = Math.min(1000, Math.floor((Math.min(1000, chance) * safety) / 1000));
+  const atRisk = Math.max(RISK_MIN, 1000 - likely);
+  const bytes = Math.floor(((size + OBJECT_OVERHEAD) * atRisk) / 1000) + 1;
   return Math.floor((trusted * saved * MIB) / bytes);
 }
 
-/** Round trip from a PoP to the nearest other one, with what a fetch costs beside it. */
-function nearestPeer(pop: PlanPop, pops: readonly PlanPop[], charter: Charter): number {
-  let nearest = GAIN_MAX_MS;
-  for (const other of pops) {
-    if (other.id === pop.id) continue;
-    nearest = Math.min(nearest, Math.max(1, distanceMs(charter, pop.region, other.name, other.region)));
+/** Round trips from PoPs to where content is, ms, with what a fetch costs beside them. */
+class PeerDistances {
+  readonly #regions = new Map<RegionId, number>();
+  /** By PoP, then by index of region. */
+  readonly #table: Int32Array[];
+  /** By PoP: to the nearest PoP of any region but its own. */
+  readonly #any: number[];
+
+  constructor(pops: readonly PlanPop[], charter: Charter) {
+    for (const { region } of pops) {
+      if (!this.#regions.has(region)) this.#regions.set(region, this.#regions.size);
+    }
+    this.#table = pops.map((own) => {
+      const row = new Int32Array(this.#regions.size).fill(GAIN_MAX_MS);
+      for (const { name, region } of pops) {
+        if (region === own.region) continue;
+        const index = this.#regions.get(region)!;
+        const distance = Math.max(1, Math.trunc(distanceMs(charter, own.region, name, region)));
+        row[index] = Math.min(row[index]!, distance + PEER_OVERHEAD_MS);
+      }
+      return row;
+    });
+    this.#any = this.#table.map((row) => row.reduce((least, ms) => Math.min(least, ms), GAIN_MAX_MS));
   }
-  return nearest + PEER_OVERHEAD_MS;
+
+  indices(holders: readonly RegionId[] | undefined): readonly number[] | undefined {
+    return holders?.map((region) => this.#regions.get(region) ?? -1);
+  }
+
+  /** To the nearest PoP of the holders' regions, or of any region but its own where holders are not known. */
+  of(pop: number, holders: readonly number[] | undefined): number {
+    if (holders === undefined) return this.#any[pop]!;
+    const row = this.#table[pop]!;
+    let nearest = GAIN_MAX_MS;
+    for (const region of holders) {
+      const distance = row[region];
+      if (distance !== undefined && distance < nearest) nearest = distance;
+    }
+    return nearest;
+  }
 }
 
 /** The PoPs nearest to a region, in the order in which they are tried. */
@@ -272,8 +314,8 @@ function reachOf(region: RegionId, pops: readonly PlanPop[], charter: Charter): 
     .map((pop, index): Reach => {
       const distance = Math.trunc(distanceMs(charter, region, pop.name, pop.region));
       const { load, storageFreeMiB: free, storageBudgetMiB: budget } = pop.capacities;
-      // Half load costs nothing; above it a millisecond, two, four … so that a saturated PoP is passed by.
-      const busy = load <= 7 ? 0 : 1 << (load - 8);
+      // Half load costs nothing; above it a millisecond, two, four … up to saturation, where it is skipped.
+      const busy = load <= 7 || load >= LOAD_FULL ? 0 : 1 << (load - 8);
       const scarce = free * 10 < budget ? 10 : 0;
       return { pop: index, distance, rank: distance + busy + scarce };
     })

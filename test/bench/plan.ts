@@ -34,7 +34,19 @@ export function planningProblem(
     networks: [],
     countries: {},
     defaultRegion: names[0]!,
-    sites: [],
+    sites: [
+      {
+        id: 'site' as SiteId,
+        hosts: ['*'],
+        origin: 'http://origin.example',
+        secret: new Uint8Array(32),
+        normalise: { dropParameters: [], sortParameters: false, ignoreQuery: false },
+        allow: ['*'],
+        private: false,
+        shield: 'home',
+        cutOff: 'revalidate',
+      },
+    ],
   };
   const state: PlanState = {
     parameters: { ...DEFAULT_PARAMETERS, targets: 2 },
@@ -54,6 +66,7 @@ export function planningProblem(
       key16: `${(i * 2654435761) >>> 0}`.padStart(32, '0') as Key16,
       site: 'site' as SiteId,
       size: Math.round(Math.exp(6 + 7 * random.float())),
+      holders: names.filter(() => random.float() < 1 / 3),
       demand: names
         .filter(() => random.float() < 1 / 3)
         .map((region) => {

@@ -1,0 +1,124 @@
+import { expect, test } from 'vitest';
+import { fade, History } from '../../../protocol/history.ts';
+import type { Key16, PopId, RegionId, SiteId } from '../../../protocol/ids.ts';
+import { RING_BYTES } from '../../../protocol/rings.ts';
+import type { Summary } from '../../../protocol/summary.ts';
+
+const key = (n: number) => n.toString(16).padStart(32, '0') as Key16;
+const EU = 'eu' as RegionId;
+const US = 'us' as RegionId;
+const HOUR = 3_600_000;
+
+function summary(
+  pop: string,
+  sequence: number,
+  from: number,
+  to: number,
+  rows: readonly (readonly [n: number, region: RegionId, count: number])[],
+): Summary {
+  return {
+    pop: pop as PopId,
+    sequence,
+    from,
+    to,
+    requests: rows.length,
+    bytes: 0,
+    tail: { requests: 0, bytes: 0 },
+    capacities: { storageBudgetMiB: 1, storageFreeMiB: 1, fillKiBps: 1, load: 0, state: 'up' },
+    worth: { mirroredKiB: 0, usedKiB: 0, unusedKiB: 0 },
+    resources: rows.map(([n, region, count]) => ({
+      key16: key(n),
+      site: 'site' as SiteId,
+      size: 1000 + n,
+      kind: 2,
+      group: 5,
+      clients: [1 << (n % 30), 0],
+      regions: [{ region, count, bytes: count * 1000 }],
+    })),
+    companions: [],
+  };
+}
+
+test('folds the windows of all PoPs, each once', () => {
+  const history = new History();
+  const start = 100 * HOUR;
+  expect(history.fold(summary('a', 1, start, start + 60_000, [[1, EU, 3]]))).toBe(true);
+  expect(history.fold(summary('a', 1, start, start + 60_000, [[1, EU, 3]]))).toBe(false);
+  expect(history.fold(summary('b', 1, start, start + 60_000, [[1, US, 2]]))).toBe(true);
+  expect(history.get(key(1))).toMatchObject({ total: 5, size: 1001, first: start + 60_000 });
+  expect(history.get(key(1))?.pops.map(({ pop }) => pop)).toEqual(['a', 'b']);
+  expect(history.newest('b' as PopId)).toEqual({ sequence: 1, to: start + 60_000 });
+});
+
+test('a window longer than a minute is spread over its minutes, in every ring, losing nothing', () => {
+  const history = new History();
+  const start = 100 * HOUR;
+  history.fold(summary('a', 1, start, start + 200_000, [[1, EU, 40]]));
+  history.fold(summary('a', 2, start + 200_000, start + 400_000, [[1, EU, 7]]));
+  const now = start + HOUR;
+  const minutes = history.series(key(1), EU, 'minute', start + HOUR / 2)!;
+  expect(minutes.values.filter((count) => count > 0)).toHaveLength(7);
+  const at = (values: readonly number[]) => values.reduce((sum, count) => sum + count, 0);
+  expect(at(minutes.values)).toBe(47);
+  expect(at(history.series(key(1), EU, 'ten', now)!.values)).toBe(47);
+  const hours = history.series(key(1), EU, 'hour', now)!;
+  expect(hours.values.at(-1)).toBe(47);
+  expect(hours.start + hours.values.length * hours.stepMs).toBe(now);
+  expect(at(history.series(key(1), EU, 'minute', now + 2 * HOUR)!.values)).toBe(0);
+});
+
+test('a region below the floor gets its share of the resource', () => {
+  const history = new History();
+  const start = 100 * HOUR;
+  history.fold(summary('a', 1, start, start + 60_000, [[1, EU, 30]]));
+  history.fold(summary('b', 1, start, start + 60_000, [[1, US, 10]]));
+  const shared = history.series(key(1), US, 'hour', start + HOUR)!;
+  expect(shared.values.at(-1)).toBe(10);
+  expect(history.series(key(2), US, 'hour', start + HOUR)).toBeUndefined();
+  expect([...history.established()].map(({ region }) => region.region)).toEqual([EU]);
+});
+
+test('what is saved comes back, in deltas and whole; damaged rows are refused', () => {
+  const history = new History();
+  for (let i = 0; i < 50; i += 1) {
+    history.fold(summary('a', i + 1, i * 60_000, (i + 1) * 60_000, [[i % 7, EU, 5 + i]]));
+  }
+  expect(history.takeChanged()).toHaveLength(7);
+  expect(history.takeChanged()).toEqual([]);
+  const rows = structuredClone(history.toRows());
+  const restored = new History();
+  expect(restored.fromRows(rows, history.windows())).toBe(0);
+  expect(restored.toRows()).toEqual(rows);
+  for (const name of ['minute', 'ten', 'hour'] as const) {
+    expect(restored.series(key(3), EU, name, HOUR)).toEqual(history.series(key(3), EU, name, HOUR));
+  }
+  expect(restored.fold(summary('a', 50, 0, 1, []))).toBe(false);
+  expect(
+    new History().fromRows([
+      [key(1), [1, 'site', 'no', [], [], []]],
+      [key(2), []],
+    ]),
+  ).toBe(2);
+});
+
+test('memory is bounded: what is asked for keeps its place, the rest gives way', () => {
+  const history = new History(4 << 20);
+  for (let round = 0; round < 40; round += 1) {
+    const rows: [number, RegionId, number][] = [[1, EU, 30]];
+    for (let i = 0; i < 200; i += 1) rows.push([1000 + round * 200 + i, EU, 5]);
+    const from = round * 60_000;
+    history.fold(summary('a', round + 1, from, from + 60_000, rows));
+  }
+  expect(history.size).toBeLessThan((4 << 20) / 1200);
+  expect(history.rings.size * RING_BYTES).toBeLessThanOrEqual(4 << 20);
+  expect(history.get(key(1))?.total).toBe(1200);
+  expect(history.series(key(1), EU, 'hour', HOUR)).toBeDefined();
+});
+
+test('fading halves with each half-life, without a library function', () => {
+  expect(fade(0, 1000)).toBe(1);
+  expect(fade(1000, 1000)).toBe(0.5);
+  expect(fade(3000, 1000)).toBe(0.125);
+  expect(fade(1e9, 1000)).toBe(0);
+  expect(Math.abs(fade(500, 1000) - Math.SQRT1_2)).toBeLessThan(0.05);
+});
