@@ -21,6 +21,7 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   replicate: () => import('./replicate.ts'),
   forecast: () => import('./forecast.ts'),
   ingest: () => import('./ingest.ts'),
+  invalidate: () => import('./invalidate.ts'),
 };
 
 const { values, positionals } = parseArgs({

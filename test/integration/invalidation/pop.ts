@@ -15,7 +15,7 @@ import { HybridClock } from '../../../protocol/hybrid-clock.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import type { Purgeable } from '../../../protocol/invalidation.ts';
 import type { Blobs, Database, Gossip, Log, Metrics, Peers, Streams } from '../../../protocol/ports.ts';
-import { type PurgeScope, purgeSigner, purgeVerifier } from '../../../protocol/purge.ts';
+import { type PurgeScope, purgeSigner, purgeVerifier, type SignedPurge } from '../../../protocol/purge.ts';
 import type { PurgeResult } from '../../../protocol/purge-waiters.ts';
 import type { FetchTicket, Replica, Standing } from '../../../protocol/replica.ts';
 import { keyOf, popOf, SITE, secretOf } from '../../unit/invalidation/pops.ts';
@@ -35,6 +35,8 @@ export interface PopOptions {
   readonly roster?: readonly PopId[];
   readonly cutOff?: 'serve-stale' | 'revalidate';
   readonly budgetBytes?: number;
+  /** Hears of purges that have just come into force. */
+  readonly applied?: (purges: readonly SignedPurge[]) => void;
 }
 
 /** What this part of a PoP is made of, for real: level, blobs, actors. */
@@ -94,7 +96,10 @@ export async function openPop(n: number, options: PopOptions): Promise<Pop> {
     invalidatorSpec({
       ...{ ...network, ledger, hybrid, alone, verify: purgeVerifier(() => true) },
       roster: () => options.roster ?? [],
-      applied: (purges) => catalogue.tell({ type: 'purged', purges }),
+      applied: (purges) => {
+        options.applied?.(purges);
+        catalogue.tell({ type: 'purged', purges });
+      },
     }),
   );
   const intensity = { restarts: 0, withinMs: 1_000 };

@@ -1,0 +1,207 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { openPop, type Pop, withDirectory } from '../integration/invalidation/pop.ts';
+import { createOperator, startPop, type TestPop, until } from '../integration/network/cluster.ts';
+import { keyOf, url } from '../unit/invalidation/pops.ts';
+
+/**
+ * From the moment at which a purge is asked for until it is in force at the last PoP: eight PoPs in one process, real
+ * libp2p, LevelDB with fsync, behind proxies that delay what goes into each PoP and comes out of it. The limit is the
+ * slowest one-way path, half of the fastest round trip measured over the same connections in the same run. All PoPs
+ * share one thread, so that signatures, TLS and disk of eight machines are in the figure.
+ */
+
+/**
+ * One-way delay of the path into each PoP, ms: across an ocean, a continent, a country. Later PoPs dial earlier ones, so
+ * that every PoP has the first at the far end of a path of 80 ms.
+ */
+const DELAYS_MS = [80, 60, 40, 25, 15, 10, 5, 2];
+const RUNS = 5;
+const PURGES = 60;
+/** A purge each so many ms, each time from the next PoP. */
+const EVERY_MS = 50;
+const ECHOES = 5;
+
+export async function run(_options: { json: boolean }) {
+  return withDirectory(async (directory) => {
+    const bed = await start(directory);
+    try {
+      const oneWayMs = await slowestPath(bed.networks);
+      await round(bed, 'warm-up');
+      const inForce: number[] = [];
+      const acknowledged: number[] = [];
+      const medians: number[] = [];
+      for (let i = 0; i < RUNS; i += 1) {
+        const times = await round(bed, String(i));
+        inForce.push(quantile(times.inForce, 0.99));
+        medians.push(quantile(times.inForce, 0.5));
+        acknowledged.push(quantile(times.acknowledged, 0.99));
+      }
+      const ours = quantile(inForce, 0.5);
+      return {
+        name: 'invalidate',
+        unit: 'ms (p99, purge in force at the last of 8 PoPs)',
+        ours: rounded(ours),
+        peer: rounded(oneWayMs),
+        ratio: rounded(ours / oneWayMs, 100),
+        runs: inForce.map((ms) => rounded(ms)),
+        medianMs: rounded(quantile(medians, 0.5)),
+        acknowledgedMs: rounded(quantile(acknowledged, 0.5)),
+        purges: RUNS * PURGES,
+      };
+    } finally {
+      await bed.end();
+    }
+  });
+}
+
+interface Bed {
+  readonly pops: readonly Pop[];
+  readonly networks: readonly TestPop[];
+  /** When each purge came into force, by issuer and number. */
+  readonly applied: Map<string, number[]>;
+  end(): Promise<void>;
+}
+
+async function start(directory: string): Promise<Bed> {
+  const operator = createOperator('bench');
+  const applied = new Map<string, number[]>();
+  const networks: TestPop[] = [];
+  const pops: Pop[] = [];
+  const proxies: Delay[] = [];
+  for (const [n, delayMs] of DELAYS_MS.entries()) {
+    const target = await freePort();
+    const proxy = new Delay(delayMs, target);
+    const port = await proxy.listen();
+    proxies.push(proxy);
+    const network = await startPop(operator, {
+      privateKey: keyOf(n),
+      listen: [`/ip4/127.0.0.1/tcp/${target}`],
+      announce: [`/ip4/127.0.0.1/tcp/${port}`],
+      bootstrap: networks.flatMap((other) => other.addresses().slice(0, 1)),
+    });
+    networks.push(network);
+    network.streams.handle('lease', async (_from, bytes) => bytes);
+    pops.push(
+      await openPop(n, {
+        directory: join(directory, String(n)),
+        metrics: network.metrics,
+        network: () => network,
+        applied: (purges) => {
+          for (const { issuer, seq } of purges) {
+            const name = `${issuer} ${seq}`;
+            applied.set(name, [...(applied.get(name) ?? []), performance.now()]);
+          }
+        },
+      }),
+    );
+  }
+  await until(
+    'all connected',
+    () => networks.every(({ peers }) => peers.connected().length === networks.length - 1),
+    60_000,
+  );
+  await until('all reconciled', () => pops.every(({ ledger }) => ledger.reconciled), 60_000);
+  return {
+    ...{ pops, networks, applied },
+    async end() {
+      for (const network of networks) await network.close();
+      for (const pop of pops) await pop.close();
+      for (const proxy of proxies) proxy.close();
+    },
+  };
+}
+
+async function round(bed: Bed, name: string): Promise<{ inForce: number[]; acknowledged: number[] }> {
+  const { pops, applied } = bed;
+  const inForce: number[] = [];
+  const acknowledged: number[] = [];
+  const one = async (i: number) => {
+    const began = performance.now();
+    const { issuer, seq, missing } = await pops[i % pops.length]!.purge(url(`a.example/${name}/${i}`));
+    acknowledged.push(performance.now() - began);
+    if (missing.length > 0) throw new Error(`a purge was not acknowledged by ${missing.length} PoPs`);
+    const times = applied.get(`${issuer} ${seq}`) ?? [];
+    if (times.length !== pops.length) throw new Error(`a purge is in force at ${times.length} PoPs`);
+    inForce.push(Math.max(...times) - began);
+  };
+  const all: Promise<void>[] = [];
+  for (let i = 0; i < PURGES; i += 1) {
+    all.push(one(i));
+    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+  }
+  await Promise.all(all);
+  return { inForce, acknowledged };
+}
+
+/** Half of the fastest of some round trips, for the slowest pair of PoPs, ms. */
+async function slowestPath(networks: readonly TestPop[]): Promise<number> {
+  let slowest = 0;
+  for (const network of networks) {
+    for (const peer of network.peers.connected()) {
+      let fastest = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < ECHOES; i += 1) {
+        const began = performance.now();
+        await network.streams.call(peer, 'lease', new Uint8Array(8), { deadlineMs: 5_000 });
+        fastest = Math.min(fastest, performance.now() - began);
+      }
+      slowest = Math.max(slowest, fastest / 2);
+    }
+  }
+  return slowest;
+}
+
+/** Forwards connections, each byte late by the same time in either direction. */
+class Delay {
+  readonly #delayMs: number;
+  readonly #target: number;
+  readonly #sockets = new Set<Socket>();
+  readonly #server = createServer((inner) => this.#join(inner, connect(this.#target, '127.0.0.1')));
+
+  constructor(delayMs: number, target: number) {
+    this.#delayMs = delayMs;
+    this.#target = target;
+  }
+
+  async listen(): Promise<number> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  #join(a: Socket, b: Socket): void {
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      this.#sockets.add(from);
+      from.setNoDelay(true);
+      from.on('data', (bytes) => setTimeout(() => to.writable && to.write(bytes), this.#delayMs));
+      from.on('close', () => {
+        this.#sockets.delete(from);
+        setTimeout(() => to.destroy(), this.#delayMs);
+      });
+      from.on('error', () => from.destroy());
+    }
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+/** A port that was free a moment ago; what listens there announces the proxy before it. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return port;
+}
+
+function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? 0;
+}
+
+const rounded = (value: number, per = 10): number => Math.round(value * per) / per;
