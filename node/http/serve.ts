@@ -3,6 +3,7 @@ import { coded, codeOf, PresageError } from '../../protocol/errors.ts';
 import { type BodySource, type Draft, type Sent, send } from './answer.ts';
 import { INVALID } from './caching/directives.ts';
 import type { Fields } from './caching/fields.ts';
+import { parseRanges } from './caching/ranges.ts';
 import { variantOf } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import type { FillRequest, Growing } from './fill.ts';
@@ -16,6 +17,8 @@ import { refuse } from './refusal.ts';
 import type { EdgeRequest } from './request.ts';
 import type { StoredResponse } from './stored.ts';
 
+/** A range that begins this far beyond the bytes that have come is fetched by itself. */
+const AHEAD_MAX_BYTES = 4 * 1024 * 1024;
 /** Times that a request looks again after a shared answer turned out not to be for it. */
 const ATTEMPTS_MAX = 3;
 
@@ -167,6 +170,11 @@ export class Server {
               this.#fills.withdraw(fill);
               break;
             }
+          }
+          if (farAhead(request, outcome)) {
+            const status = `${pop}; fwd=${why}; detail=range-ahead`;
+            const sent = await forward(this.#context, message, request, response, resolved, status);
+            return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
           }
           return whole
             ? this.#sendGrowing(request, response, outcome, 'hit', 'hit; detail=storing')
@@ -347,6 +355,13 @@ function without(head: readonly string[], names: readonly string[]): string[] {
   for (let at = 0; at < head.length; at += 2)
     if (!names.includes(head[at]!)) kept.push(head[at]!, head[at + 1]!);
   return kept;
+}
+
+/** Whether a range lies so far beyond what has come that waiting for it would take longer than asking for it. */
+function farAhead(request: EdgeRequest, growing: Growing): boolean {
+  if (request.range === undefined || growing.length === undefined || growing.status !== 200) return false;
+  const [first] = parseRanges(request.range, growing.length) ?? [];
+  return first !== undefined && first.start - growing.body.length > AHEAD_MAX_BYTES;
 }
 
 /** Whether the whole of an answer is large against what a client wants who asked for a range. */

@@ -153,6 +153,33 @@ describe('misses at the same time', () => {
   });
 });
 
+describe('a range far beyond what has come', () => {
+  it('is fetched by itself, while the whole goes on into the store', async () => {
+    const body = randomBytes(8_000_000);
+    await begin(async (message, response) => {
+      const asked = /bytes=(\d+)-(\d+)/.exec(message.headers.range ?? '');
+      if (asked) {
+        const part = body.subarray(Number(asked[1]), Number(asked[2]) + 1);
+        const range = `bytes ${asked[1]}-${asked[2]}/${body.length}`;
+        response.writeHead(206, { 'content-range': range, 'content-length': part.length }).end(part);
+        return;
+      }
+      response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length });
+      response.write(body.subarray(0, 1000));
+      await pause(700);
+      response.end(body.subarray(1000));
+    });
+    const started = performance.now();
+    const tail = await get('/a', { range: 'bytes=7999000-7999999' });
+    expect(performance.now() - started).toBeLessThan(600);
+    expect([tail.status, tail.bytes.equals(body.subarray(7_999_000, 8_000_000))]).toEqual([206, true]);
+    await expect.poll(() => held('/a').length, { timeout: 5000 }).toBe(1);
+    const again = await get('/a', { range: 'bytes=7999000-7999999' });
+    expect([again.status, again.bytes.equals(body.subarray(7_999_000, 8_000_000))]).toEqual([206, true]);
+    expect(origin.seen).toHaveLength(2);
+  });
+});
+
 describe('what must never be stored', () => {
   it.each([
     ['of a length', { 'content-length': '1000' }],

@@ -141,12 +141,27 @@ describe('an origin that misbehaves', () => {
       502,
       'http_',
     ],
+    ['a control character in a field', 'HTTP/1.1 200 OK\r\nX: a\x7fb\r\n\r\n', 502, 'http_protocol_error'],
     ['nothing', '', 502, 'connection_terminated'],
   ])('%s: a coded answer', async (_what, bytes, status, reason) => {
     origin.handler = (message) => void message.socket.end(bytes, 'latin1');
     const answer = await ask('GET /a HTTP/1.1\nHost: www.example\n\n');
     expect(statusOf(answer)).toBe(status);
     expect(/proxy-status: (.*)\r\n/.exec(answer)?.[1]).toContain(`error=${reason}`);
+  });
+
+  it('sends bytes beyond ASCII in a field: they come through unchanged, from the store too', async () => {
+    origin.handler = (message) =>
+      void message.socket.end(
+        'HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\nx-latin: \xfc\r\ncontent-length: 2\r\n\r\nok',
+        'latin1',
+      );
+    for (let n = 0; n < 2; n++) {
+      const answer = await ask('GET /a HTTP/1.1\nHost: www.example\n\n');
+      expect([statusOf(answer), answer.endsWith('ok')]).toEqual([200, true]);
+      expect(answer).toContain('x-latin: \xfc');
+    }
+    expect(origin.seen).toHaveLength(1);
   });
 
   it('is unreachable or slow: 502 and 504', async () => {
