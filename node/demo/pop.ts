@@ -52,7 +52,7 @@ export class Pop {
     this.#daemon = new Daemon(options, { crashed: dependencies.crashed });
     this.#rpc = rpcClient(dataDir);
     this.#feed = new EventFeed(
-      { socket: this.#socket, types: ['mirror'] },
+      { socket: this.#socket, types: ['mirror', 'rising'] },
       { heard: (event) => dependencies.heard(this, event) },
     );
   }

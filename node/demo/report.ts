@@ -27,6 +27,8 @@ export interface Findings {
   readonly originRequests: number;
   /** Bytes that PoPs took from each other, mirrors and misses together; `null` if they could not say. */
   readonly peerBytes: number | null;
+  /** Bursts that PoPs told each other of, at once (RISING). */
+  readonly risingReports: number;
   readonly epochs: number;
   readonly purges: readonly PurgeTrial[];
   readonly restart: RestartTrial | undefined;
@@ -70,6 +72,7 @@ export interface Report {
   readonly peerBytes: number | null;
   readonly mirroredBytes: number;
   readonly unusedMirroredBytes: number;
+  readonly risingReports: number;
   readonly mirrored: Readonly<Record<'plan' | 'speculative' | 'all', MirrorAccount>>;
   readonly baselines: {
     readonly reactive: ReactiveOutcome;
@@ -133,6 +136,7 @@ export function report(
     peerBytes: findings.peerBytes,
     mirroredBytes: mirrored.all.bytes,
     unusedMirroredBytes: mirrored.all.unusedBytes,
+    risingReports: findings.risingReports,
     mirrored,
     baselines: {
       reactive: { ...baseline, hitRatio: round(baseline.hitRatio, 4) },

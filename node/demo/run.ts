@@ -51,6 +51,7 @@ export class Run {
   #began = 0;
   #phase = 'Start';
   #originBytes = 0;
+  #rising = 0;
 
   constructor(
     options: RunOptions,
@@ -126,6 +127,7 @@ export class Run {
       wrongAnswers: this.#wrong,
       originBytes: counts.bytes,
       originRequests: counts.requests,
+      risingReports: this.#rising,
       peerBytes: peerBefore === null || peerAfter === null ? null : peerAfter - peerBefore,
       epochs: Math.max(...after.map(({ epoch }, i) => epoch - before[i]!.epoch)),
       purges,
@@ -236,6 +238,7 @@ export class Run {
   }
 
   #heard(pop: Pop, event: FeedEvent): void {
+    if (event.type === 'rising' && this.#phase === 'Load') this.#rising += 1;
     if (event.type !== 'mirror') return;
     const { key, size, source, at } = event.data;
     if (typeof key !== 'string' || typeof size !== 'number' || typeof at !== 'number') return;

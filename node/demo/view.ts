@@ -141,7 +141,7 @@ export function text(report: Report): string {
     `Mirrored before the first request`,
     `  Presage                ${report.mirroredBeforeFirstRequest} pairs, ${megabytes(report.unusedMirroredBytes)} of ${megabytes(report.mirroredBytes)} MB unused (${percent(unused)}; ${megabytes(mirrored.all.unjudgedBytes)} MB of it pulled too late to be judged)`,
     `    by plan              ${mirrored.plan.beforeFirstRequest} pairs, ${megabytes(mirrored.plan.unusedBytes)} of ${megabytes(mirrored.plan.bytes)} MB unused`,
-    `    speculatively        ${mirrored.speculative.beforeFirstRequest} pairs, ${megabytes(mirrored.speculative.unusedBytes)} of ${megabytes(mirrored.speculative.bytes)} MB unused`,
+    `    speculatively        ${mirrored.speculative.beforeFirstRequest} pairs, ${megabytes(mirrored.speculative.unusedBytes)} of ${megabytes(mirrored.speculative.bytes)} MB unused (${report.risingReports} reports of rising resources)`,
     `  best rule "after k"    ${rule(baselines.threshold)}`,
     `  with a size limit      ${rule(baselines.thresholdSizeLimited)}`,
     `  (both rules chosen in hindsight on the same requests, at no more mirrored bytes, acting at once)`,

@@ -70,6 +70,7 @@ const findings = (over: Partial<Findings> = {}): Findings => {
     wrongAnswers: [],
     originBytes: 200,
     originRequests: 2,
+    risingReports: 2,
     peerBytes: 200,
     epochs: 40,
     purges: [
