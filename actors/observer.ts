@@ -84,8 +84,9 @@ class Observer implements Behaviour<ObserverMessage> {
   /** All PoPs end their windows at the same multiples of the epoch, as far as their clocks agree. */
   #scheduleEpoch(): void {
     const { epochMs } = this.#deps;
-    const now = this.#context.clock.now();
-    this.#context.schedule(epochMs - (now % epochMs), { type: 'epoch' });
+    const left = epochMs - (this.#context.clock.now() % epochMs);
+    // A timer may fire a little early, and must not then fire again for the same beat.
+    this.#context.schedule(left < epochMs / 10 ? left + epochMs : left, { type: 'epoch' });
   }
 
   #flush(): void {
@@ -97,6 +98,7 @@ class Observer implements Behaviour<ObserverMessage> {
   }
 
   async #close(): Promise<void> {
+    const epoch = Math.round(this.#context.clock.now() / this.#deps.epochMs);
     this.#flush();
     const { demand, gossip, peers, capacities, takeWorth } = this.#deps;
     const summary = this.#window.close(demand.now(), capacities(), takeWorth());
@@ -108,7 +110,7 @@ class Observer implements Behaviour<ObserverMessage> {
     await gossip.publish('summary', bytes).catch((error: unknown) => {
       this.#context.metrics.count('gossip_failures_total', { topic: 'summary', code: codeOf(error) });
     });
-    this.#deps.closed(Math.floor(this.#context.clock.now() / this.#deps.epochMs));
+    this.#deps.closed(epoch);
   }
 
   #heard(author: PopId, bytes: Uint8Array): Verdict {

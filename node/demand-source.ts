@@ -37,6 +37,9 @@ export function demandOfEdge(seen: EdgeObservation, names: Names): Observation {
   };
 }
 
+/** Logged requests that say nothing about what could be mirrored. */
+export type NoDemand = 'method-not-cached' | 'status-not-success';
+
 /** Reads requests from logs of caches in front; client addresses end here, as keyed hashes of their prefix. */
 export class LogDemand {
   readonly #parts: DemandParts;
@@ -46,11 +49,11 @@ export class LogDemand {
     this.#parts = parts;
   }
 
-  /** The demand of a logged request, or the code of why it is none. */
-  of(seen: LogObservation, defaultHost: string | undefined): Observation | ErrorCode {
+  /** The demand of a logged request, or a coded reason why it is none. */
+  of(seen: LogObservation, defaultHost: string | undefined): Observation | ErrorCode | NoDemand {
     const { sites, geography, names } = this.#parts;
-    if (seen.method !== 'GET' && seen.method !== 'HEAD') return 'INPUT_MALFORMED';
-    if (seen.status !== 0 && (seen.status < 200 || seen.status >= 400)) return 'RESOURCE_UNKNOWN';
+    if (seen.method !== 'GET' && seen.method !== 'HEAD') return 'method-not-cached';
+    if (seen.status !== 0 && (seen.status < 200 || seen.status >= 400)) return 'status-not-success';
     try {
       const host = canonicalHost(seen.host || defaultHost || 'localhost', 80);
       const site = sites.ofHost(hostName(host));
