@@ -23,7 +23,7 @@ export interface BurstOptions {
 export const FAST_BURSTS: BurstOptions = {
   keysMax: 16_384,
   ratio: 4,
-  threshold: 20,
+  threshold: 18,
   usualMs: 600_000,
   blockMs: 15_000,
   leastRate: 1 / 60_000,
@@ -53,8 +53,8 @@ const ADAPT_SLOWER = 4;
 const PRIOR_SHARE = 0.1;
 /** Dispersion and bar are remembered so many times longer than the usual rate. */
 const LONGER = 24;
-/** What a new key's counts are taken to vary by, over Poisson's variance. */
-const DISPERSION_NEW = 1.5;
+/** A new key's counts are taken for Poisson's until its blocks show otherwise. */
+const DISPERSION_NEW = 1;
 /** Squared deviation of a block, over its Poisson variance, that moves the dispersion at most at once. */
 const SURPRISE_MAX = 100;
 /** Evidence that came to nothing raises the bar to so many times its peak … */

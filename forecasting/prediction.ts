@@ -27,7 +27,7 @@ export function predictSeries(series: Series, request: ForecastRequest): SeriesF
     values,
     request.seasons.filter((season) => season > 1).sort((a, b) => a - b),
   );
-  const selection = select(values, request.seasons, horizon, { holdouts: HOLDOUTS, young: false });
+  const selection = select(values, request.seasons, horizon, { holdouts: HOLDOUTS });
   if (selection.class === 'empty' || values.length === 0) {
     const zero = new Float64Array(horizon);
     return { id: series.id, model: 'zero', mean: zero, lower: zero.slice(), upper: zero.slice() };

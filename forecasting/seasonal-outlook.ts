@@ -28,9 +28,11 @@ const SEASONS = [24, 168] as const;
 /** Less than this many hours show no day. */
 const HOURS_LEAST = 60;
 /** Below this mean count an hour there is no curve to see; rates do as well. */
-const HOURLY_LEAST = 2;
+const HOURLY_LEAST = 1;
 /** Hold-outs of the hourly models: half an offline forecast's, for twice its speed. */
 const HOLDOUTS = 5;
+/** Power of the weights: with few hold-outs and few models milder than offline. */
+const POWER = 3;
 /** Curves reach at least so far, so that the horizons of one hour's epochs share them. */
 const CURVE_HOURS = 6;
 const CURVES_MAX = 336;
@@ -99,13 +101,16 @@ function fittedCurve(hours: Ring, steps: number, signature: number): Curve | und
   for (const value of values) total += value;
   if (total < HOURLY_LEAST * values.length) return undefined;
   bridgeOutages(values, SEASONS);
-  const selection = select(values, SEASONS, steps, { holdouts: HOLDOUTS, young: false });
-  if (selection.class !== 'seasonal') return undefined;
-  const { model, mean, residuals, fitted } = combine(values, selection.models, steps, selection.seasons, {
-    ...selection.options,
-    metric: 'absolute',
-    blocks: 1,
-  });
+  const selection = select(values, SEASONS, steps, { holdouts: HOLDOUTS, lean: true });
+  if (selection.seasons.length === 0) return undefined;
+  const counts = selection.class === 'counts';
+  const { model, mean, residuals, fitted } = combine(
+    values,
+    selection.models,
+    steps,
+    selection.seasons,
+    counts ? selection.options : { ...selection.options, metric: 'absolute', power: POWER, blocks: 1 },
+  );
   let excess = 0;
   let scale = 0;
   for (let j = 0; j < residuals.length; j++) {

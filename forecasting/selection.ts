@@ -2,9 +2,11 @@ import type { CombinationOptions } from './combination.ts';
 import type { Model } from './models/model.ts';
 import {
   COUNT_MODELS,
+  LEAN_MODELS,
   PLAIN_MODELS,
   SEASONAL_MODELS,
   SHORT_MODELS,
+  YOUNG_LEAN_MODELS,
   YOUNG_SEASONAL_MODELS,
 } from './repertoire.ts';
 
@@ -27,15 +29,21 @@ const SEASON_SHARE = 1.5;
 /** From this many of the longest season on, regressions on two of them have hold-outs to prove themselves. */
 const OLD_SEASONS = 3;
 
-/**
- * Class of a series and what goes with it. `holdouts` bounds the work; `young` series, seen for minutes, get models
- * of growth and decay in place of trends over the whole past.
- */
+/** How much work a forecast may be, and of what kind of series it is known to be. */
+export interface Effort {
+  readonly holdouts: number;
+  /** Seen for minutes: growth and decay in place of trends over the whole past. */
+  readonly young?: boolean;
+  /** The few models that are worth their time in every epoch. */
+  readonly lean?: boolean;
+}
+
+/** Class of a series, and what goes with it. */
 export function select(
   values: Float64Array,
   seasons: readonly number[],
   horizon: number,
-  { holdouts, young }: { readonly holdouts: number; readonly young: boolean },
+  { holdouts, young = false, lean = false }: Effort,
 ): Selection {
   const n = values.length;
   let zeros = 0;
@@ -85,7 +93,7 @@ export function select(
   }
   return {
     class: 'seasonal',
-    models: n >= OLD_SEASONS * usable.at(-1)! ? SEASONAL_MODELS : YOUNG_SEASONAL_MODELS,
+    models: seasonalModels(n >= OLD_SEASONS * usable.at(-1)!, lean),
     seasons: usable.length > 1 ? [short, usable.at(-1)!] : [short],
     // Hold-outs a whole season apart judge each horizon at the same time of day as the forecast.
     options: {
@@ -96,4 +104,9 @@ export function select(
       metric: 'relative',
     },
   };
+}
+
+function seasonalModels(old: boolean, lean: boolean): readonly Model[] {
+  if (old) return lean ? LEAN_MODELS : SEASONAL_MODELS;
+  return lean ? YOUNG_LEAN_MODELS : YOUNG_SEASONAL_MODELS;
 }
