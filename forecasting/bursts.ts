@@ -136,8 +136,10 @@ export class BurstDetector {
       this.#states.set(key, state);
     }
     const span = Math.max(1, Math.min(atMs - state.at, STALE_HALVES * currentMs));
+    // Several counts of one moment (one a PoP) share what was expected of it; the first has borne it.
+    const fresh = known === undefined || atMs > state.at;
+    const foreseen = fresh && expected !== undefined && expected >= 0 ? expected / span : 0;
     state.at = Math.max(state.at, atMs);
-    const foreseen = expected !== undefined && expected >= 0 ? expected / span : 0;
     const prior = PRIOR_SHARE * usualMs;
     const learned = (state.requests + leastRate * prior) / (state.time + prior);
     const usual = Math.max(learned, foreseen, leastRate);

@@ -134,3 +134,13 @@ export const COUNT_MODELS: readonly Model[] = [
   shortestSeason('theta-short', theta('theta')),
   ridgeAutoregression({ name: 'ridge-plain', lags: plainLags, ridge: 1e-2, discount: DISCOUNT }),
 ];
+
+/** Of these, the ones that need no history to speak of. */
+export const YOUNG_COUNT_MODELS: readonly Model[] = [
+  meanValue,
+  fading('fading-4', 4),
+  fading('fading-8', 8),
+  fading('fading-20', 20),
+  fading('fading-60', 60),
+  tsb,
+];

@@ -6,6 +6,7 @@ import {
   PLAIN_MODELS,
   SEASONAL_MODELS,
   SHORT_MODELS,
+  YOUNG_COUNT_MODELS,
   YOUNG_LEAN_MODELS,
   YOUNG_SEASONAL_MODELS,
 } from './repertoire.ts';
@@ -69,9 +70,9 @@ export function select(
   if (zeros > SPARSE_ZEROS * n || (!young && whole === n && sum < COUNT_MEAN * n)) {
     return {
       class: 'counts',
-      models: COUNT_MODELS,
+      models: young ? YOUNG_COUNT_MODELS : COUNT_MODELS,
       seasons: usable,
-      options: { holdouts, spacing, power: 3, blocks: 1, metric: 'deviance' },
+      options: { holdouts, spacing, power: young ? 1 : 3, blocks: 1, metric: 'deviance' },
     };
   }
   if (young) {
@@ -79,7 +80,7 @@ export function select(
       class: 'short',
       models: SHORT_MODELS,
       seasons: [],
-      options: { holdouts, spacing, power: 2, blocks: 1, metric: 'absolute' },
+      options: { holdouts, spacing, power: 2, blocks: 1, metric: 'deviance' },
     };
   }
   const short = usable[0];
