@@ -135,15 +135,15 @@ export class Pop {
     return found;
   }
 
-  /** Sum of a metric over its labels, from `GET /metrics`; `undefined` if it is not there. */
-  async metric(name: string): Promise<number | undefined> {
+  /** A metric's values by their labels as they stand in `GET /metrics`; empty before its first use. */
+  async metric(name: string): Promise<ReadonlyMap<string, number>> {
     const text = await this.#get('/metrics');
-    let sum: number | undefined;
+    const values = new Map<string, number>();
     for (const line of text.split('\n')) {
-      const match = /^([a-z0-9_]+)(?:\{[^}]*\})? ([0-9.e+-]+)$/.exec(line);
-      if (match?.[1] === name) sum = (sum ?? 0) + Number(match[2]);
+      const match = /^([a-z0-9_]+)(\{[^}]*\})? ([0-9.e+-]+)$/.exec(line);
+      if (match?.[1] === name) values.set(match[2] ?? '', Number(match[3]));
     }
-    return sum;
+    return values;
   }
 
   get #socket(): string {

@@ -27,8 +27,7 @@ export interface Findings {
   readonly originRequests: number;
   /** Bytes that PoPs took from each other, mirrors and misses together; `null` if they could not say. */
   readonly peerBytes: number | null;
-  /** Bursts that PoPs told each other of, at once (RISING). */
-  readonly risingReports: number;
+  readonly rising: RisingAccount;
   readonly epochs: number;
   readonly purges: readonly PurgeTrial[];
   readonly restart: RestartTrial | undefined;
@@ -37,6 +36,13 @@ export interface Findings {
   /** Exit codes on SIGTERM, by PoP; `null` where a signal ended it. */
   readonly exits: Readonly<Record<string, number | null>>;
   readonly realSeconds: number;
+}
+
+/** The fast path: bursts that PoPs told each other of at once (RISING), and what the others made of it. */
+export interface RisingAccount {
+  readonly reports: number;
+  /** PoPs that heard, by verdict: `pull`, or why not. */
+  readonly verdicts: Readonly<Record<string, number>>;
 }
 
 /** Spread of real times, ms. */
@@ -72,7 +78,7 @@ export interface Report {
   readonly peerBytes: number | null;
   readonly mirroredBytes: number;
   readonly unusedMirroredBytes: number;
-  readonly risingReports: number;
+  readonly rising: RisingAccount;
   readonly mirrored: Readonly<Record<'plan' | 'speculative' | 'all', MirrorAccount>>;
   readonly baselines: {
     readonly reactive: ReactiveOutcome;
@@ -136,7 +142,7 @@ export function report(
     peerBytes: findings.peerBytes,
     mirroredBytes: mirrored.all.bytes,
     unusedMirroredBytes: mirrored.all.unusedBytes,
-    risingReports: findings.risingReports,
+    rising: findings.rising,
     mirrored,
     baselines: {
       reactive: { ...baseline, hitRatio: round(baseline.hitRatio, 4) },

@@ -96,6 +96,7 @@ export class Run {
     const counts = await this.#origin!.counts();
     const after = await Promise.all(cluster.pops.map((pop) => pop.state()));
     const peerAfter = await peerBytes(cluster.pops);
+    const verdicts = await risingVerdicts(cluster.pops);
 
     const purges = await this.#purges(cluster, clients);
     this.#check();
@@ -127,7 +128,7 @@ export class Run {
       wrongAnswers: this.#wrong,
       originBytes: counts.bytes,
       originRequests: counts.requests,
-      risingReports: this.#rising,
+      rising: { reports: this.#rising, verdicts },
       peerBytes: peerBefore === null || peerAfter === null ? null : peerAfter - peerBefore,
       epochs: Math.max(...after.map(({ epoch }, i) => epoch - before[i]!.epoch)),
       purges,
@@ -300,13 +301,28 @@ function popular(load: Load, observations: readonly Observation[]): readonly str
   return [...asked, ...load.files.keys()];
 }
 
-/** Bytes of content that the PoPs took from each other so far, as their metrics say; `null` if they say nothing. */
-async function peerBytes(pops: readonly Pop[]): Promise<number | null> {
+/** A metric's values by label, summed over the PoPs; `null` if one of them does not say. */
+async function sumOf(pops: readonly Pop[], metric: string): Promise<ReadonlyMap<string, number> | null> {
+  const sum = new Map<string, number>();
   try {
-    const amounts = await Promise.all(pops.map((pop) => pop.metric('presage_pulled_bytes_total')));
-    // A counter appears with its first use.
-    return amounts.reduce<number>((sum, amount) => sum + (amount ?? 0), 0);
+    for (const values of await Promise.all(pops.map((pop) => pop.metric(metric)))) {
+      for (const [labels, value] of values) sum.set(labels, (sum.get(labels) ?? 0) + value);
+    }
+    return sum;
   } catch {
     return null;
   }
+}
+
+/** Bytes of content that the PoPs took from each other so far. */
+async function peerBytes(pops: readonly Pop[]): Promise<number | null> {
+  const bySource = await sumOf(pops, 'presage_pulled_bytes_total');
+  return bySource === null ? null : [...bySource.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** What became of the reports of rising resources, by verdict. */
+async function risingVerdicts(pops: readonly Pop[]): Promise<Record<string, number>> {
+  const verdicts = (await sumOf(pops, 'presage_rising_verdicts_total')) ?? new Map<string, number>();
+  const nameOf = (labels: string) => /verdict="([a-z-]+)"/.exec(labels)?.[1] ?? 'other';
+  return Object.fromEntries([...verdicts].map(([labels, count]) => [nameOf(labels), count]));
 }

@@ -124,6 +124,11 @@ const hitShare = ({ requests, hits }: { requests: number; hits: number }): strin
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
+const listed = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([what, count]) => `${count} ${what}`)
+    .join(', ') || 'none heard';
+
 /** The report as text. */
 export function text(report: Report): string {
   const { baselines, mirrored, firstByteMs: times } = report;
@@ -141,7 +146,7 @@ export function text(report: Report): string {
     `Mirrored before the first request`,
     `  Presage                ${report.mirroredBeforeFirstRequest} pairs, ${megabytes(report.unusedMirroredBytes)} of ${megabytes(report.mirroredBytes)} MB unused (${percent(unused)}; ${megabytes(mirrored.all.unjudgedBytes)} MB of it pulled too late to be judged)`,
     `    by plan              ${mirrored.plan.beforeFirstRequest} pairs, ${megabytes(mirrored.plan.unusedBytes)} of ${megabytes(mirrored.plan.bytes)} MB unused`,
-    `    speculatively        ${mirrored.speculative.beforeFirstRequest} pairs, ${megabytes(mirrored.speculative.unusedBytes)} of ${megabytes(mirrored.speculative.bytes)} MB unused (${report.risingReports} reports of rising resources)`,
+    `    speculatively        ${mirrored.speculative.beforeFirstRequest} pairs, ${megabytes(mirrored.speculative.unusedBytes)} of ${megabytes(mirrored.speculative.bytes)} MB unused (${report.rising.reports} reports of rising resources: ${listed(report.rising.verdicts)})`,
     `  best rule "after k"    ${rule(baselines.threshold)}`,
     `  with a size limit      ${rule(baselines.thresholdSizeLimited)}`,
     `  (both rules chosen in hindsight on the same requests, at no more mirrored bytes, acting at once)`,

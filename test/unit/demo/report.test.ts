@@ -70,7 +70,7 @@ const findings = (over: Partial<Findings> = {}): Findings => {
     wrongAnswers: [],
     originBytes: 200,
     originRequests: 2,
-    risingReports: 2,
+    rising: { reports: 2, verdicts: { pull: 1, held: 7 } },
     peerBytes: 200,
     epochs: 40,
     purges: [
@@ -191,6 +191,7 @@ describe('the view', () => {
     expect(shown).toContain('BROKEN no daemon ended on its own');
     expect(shown).toContain('held   every daemon ended with 0');
     expect(shown).toContain('seed 3');
+    expect(shown).toContain('2 reports of rising resources: 1 pull, 7 held');
   });
 
   it('draws a bar and a row for each PoP, and a line elsewhere', () => {
