@@ -196,7 +196,7 @@ export class PurgeLedger {
     }
     this.#sum = sum;
     // A second copy, against the damage of the last own purge; numbers follow the clock besides.
-    await this.#meta.put(OWN_SEQ, this.invalidations.lastOwnSeq).catch(() => undefined);
+    this.#meta.put(OWN_SEQ, this.invalidations.lastOwnSeq).catch(() => undefined);
   }
 
   /** Waits for the writes under way. */
