@@ -37,6 +37,8 @@ const REQUEST_TIMEOUT_MS = 300_000;
 const CHECKING_INTERVAL_MS = 2_000;
 /** Requests on one connection, so that load spreads again after a while. */
 const REQUESTS_PER_CONNECTION = 100_000;
+/** What answers under way get when the edge closes, real ms. */
+const CLOSING_MS = 1_000;
 /** Methods that no client of a cache needs: they mirror, tunnel or purge. */
 const REFUSED_METHODS = new Set(['TRACE', 'TRACK', 'CONNECT', 'PURGE']);
 
@@ -192,12 +194,14 @@ class HttpEdge implements Edge {
 
   async #stop(server: HttpServer): Promise<void> {
     this.#listening.delete(server);
+    // Answers under way get a moment; then the connections are cut.
+    const { clock } = this.#context.deps;
+    const calledOff = clock.after(CLOSING_MS, () => server.closeAllConnections());
     await new Promise<void>((resolve) => {
       server.close(() => resolve());
       server.closeIdleConnections();
-      // Answers under way get a moment; then the connections are cut.
-      this.#context.deps.clock.after(1_000, () => server.closeAllConnections());
     });
+    calledOff();
   }
 
   readonly #handle = (message: IncomingMessage, response: ServerResponse): void => {
@@ -328,13 +332,13 @@ class HttpEdge implements Edge {
   readonly #clientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
     const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
     const code = tooLarge ? 'HTTP_TOO_LARGE' : 'HTTP_MALFORMED';
-    this.#context.deps.metrics.count('presage_edge_refused_total', { code });
     // As Node's own handler does: once an answer has begun, anything else on the connection would corrupt it.
     const current = (socket as Socket & { _httpMessage?: ServerResponse })._httpMessage;
     if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {
       socket.destroy();
       return;
     }
+    this.#context.deps.metrics.count('presage_edge_refused_total', { code });
     const status = tooLarge
       ? '431 Request Header Fields Too Large'
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'

@@ -163,7 +163,7 @@ export class Server {
           selected = undefined;
           break;
         }
-        case 'growing':
+        case 'growing': {
           if (!leader) {
             if (variantOf(outcome.names, request.lines) !== outcome.variant) break;
             if (!outcome.body.joinable || deps.demand.now() - outcome.bornAt >= outcome.lifetimeMs) {
@@ -172,19 +172,20 @@ export class Server {
             }
           }
           if (farAhead(request, outcome)) {
-            const status = `${pop}; fwd=${why}; detail=range-ahead`;
-            const sent = await forward(this.#context, message, request, response, resolved, status);
+            const passed = `${pop}; fwd=${why}; detail=range-ahead`;
+            const sent = await forward(this.#context, message, request, response, resolved, passed);
             return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
           }
-          return whole
-            ? this.#sendGrowing(request, response, outcome, 'hit', 'hit; detail=storing')
-            : this.#sendGrowing(
-                request,
-                response,
-                outcome,
-                leader ? 'leader' : 'miss',
-                `fwd=${why}${collapsed}; fwd-status=${outcome.status}; stored`,
-              );
+          const part = whole ? 'hit' : leader ? 'leader' : 'miss';
+          const status = whole
+            ? 'hit; detail=storing'
+            : `fwd=${why}${collapsed}; fwd-status=${outcome.status}; stored`;
+          const answered = await this.#sendGrowing(request, response, outcome, part, status);
+          if (answered) return answered;
+          // The bytes that this request needs were given up before it could read them.
+          this.#fills.withdraw(fill);
+          break;
+        }
         case 'unshared':
           if (!leader) break;
           if (request.range !== undefined && wasteful(outcome.response)) {
@@ -208,7 +209,9 @@ export class Server {
         case 'failed': {
           if (wanted.standIn && selected) {
             const now = deps.demand.now();
-            const status = `hit; fwd=stale; detail=${outcome.error.code}`;
+            const { status: code } = outcome.error.data;
+            const forwardStatus = typeof code === 'number' ? `; fwd-status=${code}` : '';
+            const status = `fwd=stale${forwardStatus}; detail=${outcome.error.code}`;
             const sent = await this.#sendStored(request, response, selected.stored, now, status);
             if (sent) return { ...sent, hit: 'stale' };
             selected = undefined;
@@ -301,7 +304,7 @@ export class Server {
     growing: Growing,
     part: 'leader' | 'miss' | 'hit',
     status: string,
-  ): Promise<Answered> {
+  ): Promise<Answered | undefined> {
     const { deps, pop } = this.#context;
     const cacheStatus = `${pop}; ${status}`;
     const fields = part === 'leader' ? growing.received : growing.headers;
@@ -333,7 +336,9 @@ export class Server {
         setsCookie: setsCookie(growing.headers),
       };
     } catch (error) {
-      return nothingUsed(refuse(response, coded(error), pop, cacheStatus), 'miss');
+      const failure = coded(error);
+      if (failure.code.startsWith('CONTENT_')) return undefined;
+      return nothingUsed(refuse(response, failure, pop, cacheStatus), 'miss');
     }
   }
 }
