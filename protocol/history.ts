@@ -4,8 +4,13 @@ import { type ClientBits, clientsOf, type Summary } from './summary.ts';
 
 /** Default of `memory.history`. */
 export const HISTORY_BYTES = 128 << 20;
-/** Measured share of heap that a tracked resource takes beside its rings, with three regions. */
-const RESOURCE_BYTES = 1200;
+/** Measured heap that a record of each kind takes; rings come on top. */
+const RESOURCE_BYTES = 700;
+const REGION_BYTES = 300;
+const POP_BYTES = 150;
+/** Shares of the budget for rings and for records. */
+const RING_SHARE = 0.53;
+const RECORD_SHARE = 0.38;
 /** Requests from which a resource has rings of its own. */
 const RESOURCE_RING_MIN = 4;
 /** Requests from one region from which that region has rings of its own; below, the resource's share is taken. */
@@ -80,14 +85,15 @@ export type HistoryRow = readonly [key16: Key16, value: readonly unknown[]];
  */
 export class History {
   readonly rings: Rings;
-  readonly #resourcesMax: number;
+  readonly #recordBytesMax: number;
+  #recordBytes = 0;
   readonly #resources = new Map<Key16, ResourceDemand>();
   readonly #windows = new Map<PopId, { sequence: number; to: number }>();
   #changed: ResourceDemand[] = [];
 
   constructor(bytes = HISTORY_BYTES) {
-    this.rings = new Rings(Math.floor((bytes * 0.53) / RING_BYTES));
-    this.#resourcesMax = Math.max(64, Math.floor((bytes * 0.4) / RESOURCE_BYTES));
+    this.rings = new Rings(Math.floor((bytes * RING_SHARE) / RING_BYTES));
+    this.#recordBytesMax = Math.max(1 << 17, Math.floor(bytes * RECORD_SHARE));
   }
 
   get size(): number {
@@ -130,6 +136,7 @@ export class History {
       const pop = resource.pops.find((known) => known.pop === summary.pop);
       if (pop === undefined) {
         resource.pops.push({ pop: summary.pop, first: summary.to, last: summary.to, total: all });
+        this.#recordBytes += POP_BYTES;
       } else {
         pop.last = Math.max(pop.last, summary.to);
         pop.total += all;
@@ -206,7 +213,8 @@ export class History {
   #resource(key16: Key16, at: number): ResourceDemand {
     const known = this.#resources.get(key16);
     if (known !== undefined) return known;
-    if (this.#resources.size >= this.#resourcesMax) this.#forget(at);
+    if (this.#recordBytes >= this.#recordBytesMax) this.#forget(at);
+    this.#recordBytes += RESOURCE_BYTES;
     const resource: ResourceDemand = {
       key16,
       site: '' as SiteId,
@@ -234,6 +242,7 @@ export class History {
     if (known === undefined) {
       known = { region, total: 0, first: at, last: at, fast: 0, slow: 0, slot: -1 };
       resource.regions.push(known);
+      this.#recordBytes += REGION_BYTES;
     }
     return known;
   }
@@ -294,6 +303,8 @@ export class History {
       if (resource.slot >= 0) this.rings.close(resource.slot);
       for (const region of resource.regions) if (region.slot >= 0) this.rings.close(region.slot);
       this.#resources.delete(resource.key16);
+      const { regions, pops } = resource;
+      this.#recordBytes -= RESOURCE_BYTES + regions.length * REGION_BYTES + pops.length * POP_BYTES;
     }
   }
 
@@ -345,6 +356,7 @@ export class History {
       const [pop, ...n] = one as [PopId, ...unknown[]];
       if (typeof pop !== 'string' || !isNumbers(n, 3)) continue;
       resource.pops.push({ pop, first: n[0]!, last: n[1]!, total: n[2]! });
+      this.#recordBytes += POP_BYTES;
     }
     return true;
   }

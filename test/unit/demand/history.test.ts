@@ -109,7 +109,7 @@ test('memory is bounded: what is asked for keeps its place, the rest gives way',
     const from = round * 60_000;
     history.fold(summary('a', round + 1, from, from + 60_000, rows));
   }
-  expect(history.size).toBeLessThan((4 << 20) / 1200);
+  expect(history.size).toBeLessThan((4 << 20) / 1700);
   expect(history.rings.size * RING_BYTES).toBeLessThanOrEqual(4 << 20);
   expect(history.get(key(1))?.total).toBe(1200);
   expect(history.series(key(1), EU, 'hour', HOUR)).toBeDefined();
