@@ -26,6 +26,8 @@ export interface WantedReplica {
 export type MirrorMessage =
   /** This PoP's share of the newest plan; replaces what still waits of the one before. */
   | { readonly type: 'plan'; readonly wanted: readonly WantedReplica[] }
+  /** Ordered by the operator: pulled besides what the plan lists. */
+  | { readonly type: 'order'; readonly wanted: readonly WantedReplica[] }
   | { readonly type: 'speculate'; readonly wanted: WantedReplica; readonly holder: PopId }
   /** Share of the link that clients use, 0 … 1. */
   | { readonly type: 'client-load'; readonly share: number }
@@ -118,6 +120,8 @@ class Mirror implements Behaviour<MirrorMessage> {
   readonly #active = new Map<Key16, AbortController>();
   readonly #retryAt = new Map<Key16, number>();
   readonly #leases = new Map<Key16, number>();
+  /** When this PoP's turn comes to ask the origin, monotonic ms. */
+  readonly #dueAt = new Map<Key16, number>();
   readonly #outcomes = new Map<Key16, PullOutcome>();
   readonly #totals = { mirrored: 0, speculative: 0, failed: 0, bytes: 0 };
   #wake: (() => void) | undefined;
@@ -133,6 +137,9 @@ class Mirror implements Behaviour<MirrorMessage> {
     switch (message.type) {
       case 'plan':
         for (const [key16, job] of this.#waiting) if (job.source === 'plan') this.#waiting.delete(key16);
+        for (const wanted of message.wanted) this.#enqueue(wanted, 'plan', undefined);
+        break;
+      case 'order':
         for (const wanted of message.wanted) this.#enqueue(wanted, 'plan', undefined);
         break;
       case 'speculate':
@@ -161,12 +168,13 @@ class Mirror implements Behaviour<MirrorMessage> {
     for (const controller of this.#active.values()) controller.abort();
   }
 
-  #enqueue(wanted: WantedReplica, source: Job['source'], holder: PopId | undefined, notBefore = 0): void {
+  #enqueue(wanted: WantedReplica, source: Job['source'], holder: PopId | undefined): void {
     const { key16 } = wanted;
     if (this.#active.has(key16) || this.#holdsValid(key16)) return;
     if ((this.#retryAt.get(key16) ?? 0) > this.#context.clock.monotonic()) return;
     if (this.#waiting.size >= WAITING_MAX && !this.#waiting.has(key16)) return;
-    this.#waiting.set(key16, { wanted, source, holder, notBefore });
+    const due = this.#deps.holders(key16).length === 0 ? this.#dueAt.get(key16) : undefined;
+    this.#waiting.set(key16, { wanted, source, holder, notBefore: due ?? 0 });
   }
 
   #holdsValid(key16: Key16): boolean {
@@ -238,10 +246,16 @@ class Mirror implements Behaviour<MirrorMessage> {
     });
     const delay = originDelayMs(key16, this.#deps.fenceOf(key16), peers.self, candidates);
     if (delay === undefined) return 'left-to-others';
-    if (delay > 0 && job.notBefore === 0) {
-      this.#waiting.set(key16, { ...job, notBefore: now + delay });
+    // The wait counts from the first time that this PoP wanted it: later plans do not begin it anew.
+    const due = this.#dueAt.get(key16) ?? now + delay;
+    this.#dueAt.delete(key16);
+    this.#dueAt.set(key16, due);
+    trim(this.#dueAt, LEASES_MAX);
+    if (now < due) {
+      this.#waiting.set(key16, { ...job, notBefore: due });
       return 'left-to-others';
     }
+    this.#dueAt.delete(key16);
     const lease = encodeLease(key16);
     for (const pop of candidates) {
       if (pop !== peers.self)

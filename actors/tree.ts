@@ -22,6 +22,7 @@ import type { Verify } from '../protocol/purge.ts';
 import type { Replica, ReplicaSource } from '../protocol/replica.ts';
 import type { RoutingTable } from '../protocol/routing.ts';
 import type { Capacities } from '../protocol/summary.ts';
+import { type AnnouncerMessage, announcerSpec, type OwnAnnouncement } from './announcer.ts';
 import { type CatalogueMessage, catalogueSpec } from './catalogue.ts';
 import { type DemandForecaster, type ForecasterMessage, forecasterSpec } from './forecaster.ts';
 import type { Intake } from './intake.ts';
@@ -68,6 +69,7 @@ export interface ActorsDeps {
   readonly pool: DemandForecaster;
   readonly history: Table<HistoryRow[1]>;
   readonly learned: Table<unknown>;
+  readonly announcements: Table<OwnAnnouncement>;
   readonly card: PopCard;
   yieldTurn(): Promise<void>;
   capacities(): Capacities;
@@ -93,6 +95,7 @@ export interface Actors {
   readonly forecaster: ActorRef<ForecasterMessage>;
   readonly mirror: ActorRef<MirrorMessage>;
   readonly router: ActorRef<RouterMessage>;
+  readonly announcer: ActorRef<AnnouncerMessage>;
   stop(): Promise<void>;
 }
 
@@ -231,14 +234,24 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     }),
   );
 
+  const announcer: ActorRef<AnnouncerMessage> = system.actor(
+    announcerSpec({
+      ...{ gossip, demand, names, table: deps.announcements, horizonMs: charter.horizonMs },
+      serves: (region) => region === deps.region,
+      held: (key16) => held(key16) !== undefined,
+      mirror: (wanted) => void mirror.tell({ type: 'order', wanted }),
+    }),
+  );
+
   const root = system.group('pop', 'one-for-one', INTENSITY, [
     system.group('store', 'rest-for-one', INTENSITY, [catalogue, invalidator]),
     system.group('demand', 'rest-for-one', INTENSITY, [mirror, forecaster, sentinel, observer]),
     router,
+    announcer,
   ]);
   await system.start(root, failed);
   return {
-    ...{ system, invalidator, catalogue, observer, sentinel, forecaster, mirror, router },
+    ...{ system, invalidator, catalogue, observer, sentinel, forecaster, mirror, router, announcer },
     stop: () => system.stop(STOP_DEADLINE_MS),
   };
 }

@@ -31,7 +31,7 @@ import { resourceHosts } from './resource-hosts.ts';
 import type { EventHub } from './rpc/events.ts';
 import { type ShutdownPhase, shutdown } from './shutdown.ts';
 import { Sites } from './sites.ts';
-import { HISTORY, LEARNED, openDatabase, openStore, type Store } from './store.ts';
+import { ANNOUNCEMENTS, HISTORY, LEARNED, openDatabase, openStore, type Store } from './store.ts';
 import { Traffic } from './traffic.ts';
 
 /** Everything that a running daemon consists of; what the RPC's handlers look at. */
@@ -194,6 +194,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       verify: purgeVerifier((pop) => certificateOf(pop) !== undefined),
       history: database.table(HISTORY),
       learned: database.table(LEARNED),
+      announcements: database.table(ANNOUNCEMENTS),
       yieldTurn: () => new Promise((resolve) => setImmediate(resolve)),
       capacities: () => capacity.report(),
       siteOf: (key) => sites.ofKey(key),

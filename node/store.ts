@@ -1,11 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import type { OwnAnnouncement } from '../actors/announcer.ts';
 import { PurgeLedger } from '../actors/purge-ledger.ts';
 import { LocalReplicas } from '../actors/replica-index.ts';
 import { PresageError } from '../protocol/errors.ts';
 import { HybridClock } from '../protocol/hybrid-clock.ts';
-import type { SiteId } from '../protocol/ids.ts';
+import type { ResourceKey, SiteId } from '../protocol/ids.ts';
+import { decodeAnnouncements, encodeAnnouncements } from '../protocol/messages/announcement.ts';
 import type {
   Blobs,
   Clock,
@@ -27,6 +29,21 @@ import type { Sites } from './sites.ts';
 /** Demand history, a row a resource, and what was learned from it. */
 export const HISTORY: TableSpec<readonly unknown[]> = recordTable('history', 10, v.array(v.unknown()));
 export const LEARNED: TableSpec<unknown> = recordTable('learned', 11, v.unknown());
+
+/** Announcements that were made here, with the names that others will ask for. */
+export const ANNOUNCEMENTS: TableSpec<OwnAnnouncement> = recordTable(
+  'announcements',
+  13,
+  v.pipe(
+    v.strictTuple([v.instance(Uint8Array), v.string(), v.string()]),
+    v.transform(([bytes, key, site]): OwnAnnouncement => {
+      const [announcement] = decodeAnnouncements(bytes);
+      if (!announcement) throw new PresageError('STORE_CORRUPT', 'announcements: an empty row');
+      return { announcement, name: { key: key as ResourceKey, site: site as SiteId } };
+    }),
+  ),
+  ({ announcement, name }) => [encodeAnnouncements([announcement]), name.key, name.site],
+);
 
 /** What this PoP keeps on disk. Opened before anything that could change it, closed after everything. */
 export interface Store {

@@ -78,6 +78,7 @@ export const TOPICS = {
   rising: { id: 'rising/1', maxBytes: 16 * 1024, flood: true },
   purge: { id: 'purge/1', maxBytes: 16 * 1024, flood: true },
   catalogue: { id: 'catalogue/1', maxBytes: 64 * 1024, flood: false },
+  announcement: { id: 'announcement/1', maxBytes: 32 * 1024, flood: false },
 } as const;
 export type TopicName = keyof typeof TOPICS;
 

@@ -19,11 +19,13 @@ export function recordTable<S extends v.GenericSchema>(
   name: string,
   prefix: number,
   schema: S,
+  /** What is written for a value, where the schema transforms what is read. */
+  written: (value: v.InferOutput<S>) => unknown = (value) => value,
 ): TableSpec<v.InferOutput<S>> {
   return {
     name,
     prefix,
-    encode: (value) => Uint8Array.prototype.slice.call(packr.pack(value)),
+    encode: (value) => Uint8Array.prototype.slice.call(packr.pack(written(value))),
     decode(bytes) {
       let value: unknown;
       try {

@@ -1,3 +1,4 @@
+import { PresageError } from '../../protocol/errors.ts';
 import type { Key16, RegionId } from '../../protocol/ids.ts';
 import type { Placement } from '../../protocol/placement.ts';
 import type { Daemon } from '../compose.ts';
@@ -7,6 +8,7 @@ import type {
   IngestResult,
   Params,
   PlanResult,
+  Result,
   TrendingResult,
 } from '../rpc/methods.ts';
 import { currentPlan, explanationOf, forecasterStatus, trends } from './questions.ts';
@@ -142,6 +144,29 @@ export async function accuracy(daemon: Daemon): Promise<AccuracyResult> {
     safetyFactor: parameters.safety / MILLI,
     threshold: parameters.threshold,
   };
+}
+
+/** Longest wait for the announcement to be on disk, real ms. */
+const ANNOUNCE_MS = 10_000;
+
+export async function announce(daemon: Daemon, params: Params<'announce'>): Promise<Result<'announce'>> {
+  const { key16, key, site } = resourceOf(daemon, params.url);
+  if (key === undefined || site === undefined)
+    throw new PresageError('RESOURCE_UNKNOWN', `${params.url}: its name is not known here`);
+  if (params.region !== undefined && !daemon.identity.charter.regions.includes(params.region as RegionId)) {
+    throw new PresageError('RPC_PARAMS', `the charter has no region ${params.region}`);
+  }
+  const announcement = {
+    key16,
+    at: params.at,
+    expect: params.expect ?? 0,
+    region: params.region as RegionId | undefined,
+  };
+  await daemon.actors.announcer.ask<void>(
+    (reply) => ({ type: 'announce', own: { announcement, name: { key, site } }, reply }),
+    ANNOUNCE_MS,
+  );
+  return { key, key16, at: params.at, stored: true };
 }
 
 export function ingest(daemon: Daemon, { host, observations }: Params<'ingest'>): IngestResult {

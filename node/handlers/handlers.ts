@@ -1,7 +1,7 @@
 import type { Daemon } from '../compose.ts';
 import type { DnsServer } from '../dns/server.ts';
 import type { Handlers } from '../rpc/method.ts';
-import { accuracy, forecast, ingest, plan, trending } from './demand.ts';
+import { accuracy, announce, forecast, ingest, plan, trending } from './demand.ts';
 import { explain } from './explain.ts';
 import { purge } from './purge.ts';
 import { link, replicas, setText, tag } from './replicas.ts';
@@ -20,6 +20,7 @@ export function handlersOf(
     forecast: (params) => forecast(daemon, params),
     plan: (params) => plan(daemon, params),
     explain: ({ resource }) => explain(daemon, resource),
+    announce: (params) => announce(daemon, params),
     accuracy: () => accuracy(daemon),
     replicas: (params) => replicas(daemon, params),
     tag: ({ resource }) => tag(daemon, resource),

@@ -104,6 +104,25 @@ describe('a cluster of three', () => {
     expect(await serves(back, path, 2)).toBe(true);
   });
 
+  it('mirrors what is announced to the region it is announced for, before anyone asks', async () => {
+    const url = `http://${HOST}/premiere/film`;
+    const result = await cluster.pops[0]!.rpc<{ stored: boolean }>('announce', {
+      url,
+      at: Date.now() + 60_000,
+      region: 'r1',
+    });
+    expect(result.stored).toBe(true);
+    const replicas = (pop: Daemon) =>
+      pop.rpc<{ replicas: { source: string }[] }>('replicas', { prefix: `${HOST}/premiere/` });
+    await until(
+      'it is mirrored',
+      async () => (await replicas(cluster.pops[1]!)).replicas[0]?.source === 'plan',
+    );
+    expect((await replicas(cluster.pops[2]!)).replicas).toEqual([]);
+    expect((await get(cluster.pops[1]!, '/premiere/film')).headers['cache-status']).toMatch(/; hit/);
+    expect(origin.asked.get('/premiere/film')).toBe(1);
+  });
+
   it('explains itself', async () => {
     const answer = await cluster.pops[1]!.rpc<{ here: boolean; answer: string; steps: unknown[] }>(
       'explain',

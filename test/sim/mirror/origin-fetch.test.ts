@@ -171,6 +171,16 @@ describe('what no PoP holds', () => {
     expect(world.fetched[0]!.at - startedAt).toBeLessThanOrEqual(3 * RANK_STEP_MS);
   });
 
+  it('is fetched by the one PoP that wants it when its turn comes, though a plan comes every second', async () => {
+    await world.start(() => true);
+    const last = ranks[3]!;
+    for (let second = 0; second < 15; second += 1) {
+      world.mirrors.get(last)!.tell({ type: 'plan', wanted: [WANTED] });
+      await world.clock.advance(1_000);
+    }
+    expect(world.fetched.map(({ pop }) => pop)).toEqual([last]);
+  });
+
   it('is asked by name of a peer, where its name is not known', async () => {
     await world.start((pop) => pop === ranks[2]);
     world.planAll();
