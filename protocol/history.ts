@@ -10,7 +10,7 @@ const REGION_BYTES = 300;
 const POP_BYTES = 150;
 /** Shares of the budget for rings and for records. */
 const RING_SHARE = 0.53;
-const RECORD_SHARE = 0.38;
+const RECORD_SHARE = 0.44;
 /** Requests from which a resource has rings of its own. */
 const RESOURCE_RING_MIN = 4;
 /** Requests from one region from which that region has rings of its own; below, the resource's share is taken. */
@@ -19,6 +19,8 @@ const REGION_RING_MIN = 24;
 const FAST_MS = 15 * 60_000;
 const SLOW_MS = 3 * 3_600_000;
 const MINUTE_MS = 60_000;
+/** Forgotten resources that wait for their records to be dropped. */
+const FORGOTTEN_MAX = 65_536;
 /** Distinct regions and PoPs that the history tells apart. */
 const NAMES_MAX = 4096;
 
@@ -70,7 +72,6 @@ export interface ResourceDemand {
   fast: number;
   slow: number;
   slot: number;
-  changed: boolean;
   readonly regions: RegionDemand[];
   readonly pops: PopDemand[];
 }
@@ -89,7 +90,8 @@ export class History {
   #recordBytes = 0;
   readonly #resources = new Map<Key16, ResourceDemand>();
   readonly #windows = new Map<PopId, { sequence: number; to: number }>();
-  #changed: ResourceDemand[] = [];
+  #changed = new Set<ResourceDemand>();
+  #forgotten = new Set<Key16>();
 
   constructor(bytes = HISTORY_BYTES) {
     this.rings = new Rings(Math.floor((bytes * RING_SHARE) / RING_BYTES));
@@ -141,10 +143,7 @@ export class History {
         pop.last = Math.max(pop.last, summary.to);
         pop.total += all;
       }
-      if (!resource.changed) {
-        resource.changed = true;
-        this.#changed.push(resource);
-      }
+      this.#changed.add(resource);
     }
     return true;
   }
@@ -183,13 +182,16 @@ export class History {
 
   /** Records changed since the last call, whole: one batch for the database a window. */
   takeChanged(): HistoryRow[] {
-    const rows: HistoryRow[] = [];
-    for (const resource of this.#changed) {
-      resource.changed = false;
-      if (this.#resources.get(resource.key16) === resource) rows.push(this.#row(resource));
-    }
-    this.#changed = [];
+    const rows = [...this.#changed].map((resource) => this.#row(resource));
+    this.#changed = new Set();
     return rows;
+  }
+
+  /** Resources forgotten since the last call, whose records the database is to drop. */
+  takeForgotten(): Key16[] {
+    const forgotten = [...this.#forgotten];
+    this.#forgotten = new Set();
+    return forgotten;
   }
 
   /** All records. */
@@ -229,11 +231,11 @@ export class History {
       fast: 0,
       slow: 0,
       slot: -1,
-      changed: false,
       regions: [],
       pops: [],
     };
     this.#resources.set(key16, resource);
+    this.#forgotten.delete(key16);
     return resource;
   }
 
@@ -303,6 +305,8 @@ export class History {
       if (resource.slot >= 0) this.rings.close(resource.slot);
       for (const region of resource.regions) if (region.slot >= 0) this.rings.close(region.slot);
       this.#resources.delete(resource.key16);
+      this.#changed.delete(resource);
+      if (this.#forgotten.size < FORGOTTEN_MAX) this.#forgotten.add(resource.key16);
       const { regions, pops } = resource;
       this.#recordBytes -= RESOURCE_BYTES + regions.length * REGION_BYTES + pops.length * POP_BYTES;
     }

@@ -110,6 +110,8 @@ test('memory is bounded: what is asked for keeps its place, the rest gives way',
     history.fold(summary('a', round + 1, from, from + 60_000, rows));
   }
   expect(history.size).toBeLessThan((4 << 20) / 1700);
+  expect(history.takeForgotten()).toHaveLength(8001 - history.size);
+  expect(history.takeChanged()).toHaveLength(history.size);
   expect(history.rings.size * RING_BYTES).toBeLessThanOrEqual(4 << 20);
   expect(history.get(key(1))?.total).toBe(1200);
   expect(history.series(key(1), EU, 'hour', HOUR)).toBeDefined();
