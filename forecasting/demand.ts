@@ -1,10 +1,7 @@
-import { combine } from './combination.ts';
 import { countQuantile } from './negative-binomial.ts';
-import { BURST_MODELS } from './repertoire.ts';
 import { count, integral, type Ring, trimmed } from './ring.ts';
 import { type Outlook, type SeasonalMemo, seasonalOutlook } from './seasonal-outlook.ts';
-import { select } from './selection.ts';
-import { cleaned } from './series.ts';
+import { shortOutlook, UNPROVEN } from './short-outlook.ts';
 
 /** What is known of the demand for one resource in one region, at three resolutions. */
 export interface DemandHistory {
@@ -41,12 +38,6 @@ export interface DemandForecast {
 
 const MILLI = 1000;
 const MILLI_MAX = 2 ** 31 - 1;
-/** Hold-outs on rings: fewer than offline, since they are redone every epoch. */
-const HOLDOUTS = 6;
-/** A ring serves horizons of up to so many of its steps. */
-const STEPS_MAX = 30;
-/** A ring with fewer requests than this says less than a coarser one that remembers longer. */
-const REQUESTS_LEAST = 8;
 /** Observed over expected beyond which a seasonal series is bursting, and the short models take over. */
 const BURST_RATIO = 2.5;
 /** … in one of these spans before now, ms … */
@@ -55,8 +46,6 @@ const BURST_SPANS_MS = [300_000, 900_000] as const;
 const BURST_DEVIATIONS = 5;
 /** Share of a deviation from the seasonal curve that is left after an hour. */
 const DEVIATION_KEPT = 0.7;
-/** Relative variance of a forecast that nothing is known of. */
-const UNPROVEN = 1;
 
 /**
  * Forecasts one demand series: seasonal where there are days of hours, by growth and decay where it is young or
@@ -100,61 +89,6 @@ export function cheapForecast(history: DemandHistory, request: DemandRequest): D
     mean: milli(mean),
     upper: Math.max(milli(mean), milli(countQuantile(mean, mean + UNPROVEN * mean * mean, request.level))),
   };
-}
-
-/** The finest ring that reaches over the horizon and holds enough requests, combined over models for its class. */
-function shortOutlook(
-  history: DemandHistory,
-  request: DemandRequest,
-  first: number,
-  burst: boolean,
-): Outlook {
-  const rings = [history.minute, history.ten, history.hour].map((ring) => trimmed(ring, first));
-  const reach = (ring: Ring) =>
-    request.now + request.horizonMs - (ring.start + ring.values.length * ring.stepMs);
-  let ring = rings.at(-1)!;
-  for (const candidate of rings) {
-    if (reach(candidate) > STEPS_MAX * candidate.stepMs) continue;
-    let total = 0;
-    for (let i = 0; i < candidate.values.length; i++) total += count(candidate.values[i]!);
-    ring = candidate;
-    if (total >= REQUESTS_LEAST) break;
-  }
-  const values = cleaned(ring.values, 0, ring.values.length);
-  const horizon = Math.max(1, Math.ceil(reach(ring) / ring.stepMs));
-  const selection = select(values, [], horizon, { holdouts: HOLDOUTS, young: true });
-  const models = burst ? BURST_MODELS : selection.models;
-  const options = burst ? { ...selection.options, power: 0 } : selection.options;
-  if (selection.class === 'empty') return { model: 'none', next: 0, mean: 0, relativeVariance: UNPROVEN };
-  const { model, mean, residuals, fitted } = combine(values, models, horizon, [], options);
-  return {
-    model,
-    ...totals(
-      { start: ring.start + values.length * ring.stepMs, stepMs: ring.stepMs, values: mean },
-      request,
-    ),
-    relativeVariance: relativeVariance(residuals, fitted),
-  };
-}
-
-/** Excess of the squared errors of hold-out totals over Poisson noise, relative to the totals. */
-function relativeVariance(residuals: readonly Float64Array[], fitted: readonly Float64Array[]): number {
-  let excess = 0;
-  let scale = 0;
-  for (let j = 0; j < residuals.length; j++) {
-    let error = 0;
-    let total = 0;
-    for (let h = 0; h < residuals[j]!.length; h++) {
-      error += residuals[j]![h]!;
-      total += fitted[j]![h]!;
-    }
-    excess += error * error - total;
-    scale += total * total;
-  }
-  // One hold-out's worth of ignorance is mixed in, so that a lucky streak does not pass for certainty.
-  const weight = residuals.length / (residuals.length + 1);
-  const own = scale > 0 ? Math.max(0, Math.min(4, excess / scale)) : UNPROVEN;
-  return weight * own + (1 - weight) * UNPROVEN * 0.25;
 }
 
 /** Moves a seasonal forecast by how demand since the last full hour compares with it, or hands over to a burst. */
@@ -233,13 +167,6 @@ function firstRequest({ hour, ten, minute }: DemandHistory): number {
     }
   }
   return first;
-}
-
-function totals(curve: Ring, request: DemandRequest): { next: number; mean: number } {
-  return {
-    next: integral(curve, request.now, request.now + request.windowMs),
-    mean: integral(curve, request.now, request.now + request.horizonMs),
-  };
 }
 
 const milli = (requests: number): number =>
