@@ -75,7 +75,10 @@ export interface Network {
   close(): Promise<void>;
 }
 
-/** Starts libp2p; resolves when it listens. Connections to the bootstrap list follow by themselves. */
+/**
+ * Starts libp2p; resolves when it listens. Connections to the bootstrap list follow by themselves. Fails with `ADMIT_*`
+ * if the own certificate is not in order, with `CONFIG_INVALID` if none of the addresses can be listened on.
+ */
 export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): Promise<Network> {
   const { metrics, clock, random } = deps;
   const log = deps.log.child({ area: 'network' });
@@ -302,12 +305,24 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
     if (links.has(popOf(peer))) return;
     await node.peerStore.delete(peer).catch(() => undefined);
   };
-  await node.start();
+  // Before the first connection: whom the operator has shut out must not slip in while we start.
+  if (options.revocations) directory.revoke(options.revocations);
+  try {
+    await node.start();
+  } catch (error) {
+    pulse.close();
+    await node.stop();
+    throw new PresageError(
+      'CONFIG_INVALID',
+      `p2p.listen: cannot listen on ${options.listen.join(', ')}: ${(error as Error).message}`,
+      {},
+      error,
+    );
+  }
   const own = (options.announce?.length ? [...options.announce] : node.getMultiaddrs().map(String)).map(
     (address) => address.replace(/\/p2p\/[^/]+$/, ''),
   );
-  directory.setOwn(own.filter(isCardAddress));
-  if (options.revocations) directory.revoke(options.revocations);
+  directory.setOwn(cardAddresses(own));
   for (const card of options.known ?? []) {
     try {
       directory.learn(card);
@@ -346,6 +361,13 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
 }
 
 const popOf = (peer: PeerId): PopId => peer.toString() as PopId;
+
+/** Loopback says nothing to another machine; it is told only where there is nothing else. */
+function cardAddresses(own: readonly string[]): string[] {
+  const fit = own.filter(isCardAddress);
+  const outside = fit.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/|ip6\/fe80:)/.test(address));
+  return outside.length > 0 ? outside : fit;
+}
 
 function withPeer(address: string, pop: PopId | undefined): Multiaddr {
   return multiaddr(pop === undefined || address.includes('/p2p/') ? address : `${address}/p2p/${pop}`);

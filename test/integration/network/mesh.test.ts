@@ -1,5 +1,18 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { createOperator, pause, startPop, type TestPop, until } from './cluster.ts';
+import { startNetwork } from '../../../node/adapters/libp2p.ts';
+import {
+  certify,
+  createOperator,
+  newKey,
+  pause,
+  realClock,
+  recorder,
+  startPop,
+  systemRandom,
+  type TestPop,
+  testLog,
+  until,
+} from './cluster.ts';
 
 const closing = new Set<TestPop>();
 afterEach(async () => {
@@ -124,5 +137,57 @@ describe('a cluster', () => {
     });
     await pause(1500);
     expect(pop.peers.connected()).toEqual([]);
+  });
+
+  it('meets over IPv6 too', async () => {
+    const operator = createOperator();
+    const first = await start(operator, { listen: ['/ip6/::1/tcp/0'] });
+    const second = await start(operator, { listen: ['/ip6/::1/tcp/0'], bootstrap: first.addresses() });
+    await until('connected', () => first.peers.connected().includes(second.self));
+  });
+
+  it('comes together again after a restart from the cards it remembers, with no bootstrap list', async () => {
+    const operator = createOperator();
+    const cards: Uint8Array[] = [];
+    const key = newKey();
+    const network = await startNetwork(
+      {
+        privateKey: key,
+        certificate: certify(operator, key),
+        operatorKey: operator.cluster.operatorKey,
+        genesis: operator.genesis,
+        listen: ['/ip4/127.0.0.1/tcp/0'],
+      },
+      {
+        log: testLog(),
+        metrics: recorder(),
+        clock: realClock,
+        random: systemRandom,
+        onCard: (_pop, card) => cards.push(card),
+      },
+    );
+    const second = await start(operator, { bootstrap: network.addresses() });
+    await until('card learned', () => cards.length > 0);
+    await network.close();
+    await until('gone', () => second.peers.connected().length === 0);
+    const back = await start(operator, { privateKey: key, known: [Buffer.from('garbage'), ...cards] });
+    await until('back', () => back.peers.connected().includes(second.self));
+  });
+
+  it('is told in words when the port is taken or its own certificate is not in order', async () => {
+    const operator = createOperator();
+    const first = await start(operator);
+    const listen = (first.addresses()[0] ?? '').replace(/\/p2p\/.*/, '');
+    await expect(startPop(operator, { listen: [listen] })).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+    const key = newKey();
+    await expect(
+      startPop(operator, { privateKey: key, certificate: certify(operator, newKey()) }),
+    ).rejects.toMatchObject({ code: 'ADMIT_IDENTITY' });
+    await expect(
+      startPop(operator, {
+        privateKey: key,
+        certificate: certify(operator, key, { notBefore: 0, expiry: 1 }),
+      }),
+    ).rejects.toMatchObject({ code: 'ADMIT_EXPIRED' });
   });
 });
