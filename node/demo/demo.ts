@@ -37,13 +37,13 @@ const INTERRUPTED = 130;
 const DEFAULT_POPS = 5;
 const MOST_POPS = 16;
 /** Generated loads span so much demand time. */
-const GENERATED_HOURS = 4;
+const GENERATED_HOURS = 8;
 /** Real time that the load is given, s, so that the whole demo ends within five minutes. */
 const LOAD_SECONDS = { zipf: 160, null: 110, log: 190 } as const;
 /** No load may take longer than this in real time, s. */
 const MOST_LOAD_SECONDS = 225;
-/** Monday, 12:00 UTC: the day curve rises in America and falls in Asia within the run. */
-const GENERATED_START = Date.UTC(2026, 0, 5, 12);
+/** Monday, 8:00 UTC: the day curve rises in America and falls in Asia within the run. */
+const GENERATED_START = Date.UTC(2026, 0, 5, 8);
 const HOUR_MS = 3_600_000;
 
 /**
