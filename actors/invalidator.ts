@@ -38,9 +38,12 @@ export interface InvalidatorDeps {
   readonly gossip: Gossip;
   readonly streams: Streams;
   readonly peers: Peers;
+  /** Checks signatures alone: purges of a PoP whose certificate has expired still hold. */
   readonly verify: Verify;
   /** No peer is configured. */
   readonly alone: boolean;
+  /** Whether a PoP has a valid certificate now; what is kept of others is bounded. */
+  certified?(pop: PopId): boolean;
   /** PoPs known to the cluster, connected or not. */
   roster?(): readonly PopId[];
   /** Purges that have just come into force here, own ones among them. */
@@ -77,6 +80,7 @@ class InvalidatorActor implements Behaviour<InvalidatorMessage> {
     this.#machine = new Invalidator({
       ...{ invalidations: ledger.invalidations, clock: hybrid, verify, alone, damaged: ledger.damaged },
       unwritten: ledger.unwritten(),
+      ...(deps.certified && { certified: (pop: PopId) => deps.certified?.(pop) ?? false }),
       ...(roster && { roster: () => roster.call(deps) }),
     });
     ledger.reconciled = this.#machine.reconciled;

@@ -1,5 +1,5 @@
 import { PresageError } from './errors.ts';
-import type { Key16, PopId, ResourceKey, SiteId } from './ids.ts';
+import type { PopId, SiteId } from './ids.ts';
 import {
   type Purge,
   type PurgeScope,
@@ -10,34 +10,23 @@ import {
   signPurge,
 } from './purge.ts';
 import { dominated, entriesOf, isWide, type PurgeEntry, type PurgeSlot, supersedes } from './purge-slot.ts';
+import type { Purgeable, PurgeHandle } from './purgeable.ts';
 import type { Fence, Stamp, Standing } from './replica.ts';
 
+export type { Purgeable, PurgeHandle } from './purgeable.ts';
+
 /**
- * Purges of one issuer that are kept at once, some 10 MB in memory. An issuer that would exceed it purges a whole
- * site instead, which supersedes all its purges of that site.
+ * Purges of one issuer that are kept at once, some 10 MB in memory; fewer where many PoPs issue. An issuer that would
+ * exceed it purges a whole site instead, which supersedes all its purges of that site.
  */
 export const MAX_PURGES_PER_ISSUER = 16_384;
+/** Purges of all issuers together that each one's share follows from, some 150 MB in memory. */
+const MAX_PURGES = 262_144;
+const MIN_PURGES_PER_ISSUER = 1_024;
 /** What is taken from an issuer before it counts as broken: twice what a correct one keeps. */
 const MAX_PURGES_ACCEPTED = 2 * MAX_PURGES_PER_ISSUER;
 /** Issuers known at once; far above the few hundred PoPs of a cluster. */
 export const MAX_ISSUERS = 4096;
-
-/** What a purge is matched against. */
-export interface Purgeable {
-  readonly key: ResourceKey;
-  readonly key16: Key16;
-  readonly site: SiteId;
-  readonly tags: readonly string[];
-}
-
-/** A resource with its hashed scopes; made once per replica, since hashing costs some microseconds. */
-export interface PurgeHandle {
-  readonly key: ResourceKey;
-  /** Absent when the site is not in the charter: then nothing but its URL can be matched. */
-  readonly site: SiteScopes | undefined;
-  /** The key16 and the hash of each tag. */
-  readonly scopes: readonly string[];
-}
 
 /** What one PoP knows of one issuer, for comparison: equal digests mean equal sets of purges. */
 export interface IssuerDigest {
@@ -129,11 +118,16 @@ export class Invalidations {
     const target = scopes.target(scope);
     const own = this.#issuers.get(this.self);
     const made: SignedPurge[] = [this.#make(target, soft, stamp)];
-    if (own && own.live.size >= this.#max && !this.#slotOf(own, target)) {
+    if (own && own.live.size >= this.#share() && !this.#slotOf(own, target)) {
       const wide = this.#widest(own);
       if (wide) made.push(this.#make(wide, false, stamp));
     }
     return made;
+  }
+
+  #share(): number {
+    const share = Math.floor(MAX_PURGES / this.#issuers.size);
+    return Math.min(this.#max, Math.max(MIN_PURGES_PER_ISSUER, share));
   }
 
   #make(target: PurgeTarget, soft: boolean, stamp: Stamp): SignedPurge {

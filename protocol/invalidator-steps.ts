@@ -52,6 +52,8 @@ export interface InvalidatorOptions {
   readonly invalidations: Invalidations;
   readonly clock: HybridClock;
   readonly verify: Verify;
+  /** Whether a PoP has a valid certificate now. Purges of those that have none any more hold, within a bound. */
+  readonly certified?: (pop: PopId) => boolean;
   /** No peer is configured: there is nobody to reconcile with. */
   readonly alone: boolean;
   /** Records were lost on disk: reconcile even so. */

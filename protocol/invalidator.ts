@@ -18,8 +18,9 @@ import {
   seal,
 } from './messages/purge.ts';
 import type { Verdict } from './ports.ts';
-import { openPurge, readPurge, type SignedPurge } from './purge.ts';
+import type { SignedPurge } from './purge.ts';
 import { answerCompare, answerFetch, PurgeExchange } from './purge-exchange.ts';
+import { PurgeIntake, type Taken } from './purge-intake.ts';
 import type { PurgeCallUnderWay, PurgePeer } from './purge-peer.ts';
 import { PurgeWaiters } from './purge-waiters.ts';
 import { PurgeWrites } from './purge-writes.ts';
@@ -50,6 +51,7 @@ export class Invalidator {
   readonly #invalidations: Invalidations;
   readonly #peers = new Map<PopId, PurgePeer>();
   readonly #calls = new Map<number, PurgeCallUnderWay>();
+  readonly #intake: PurgeIntake;
   readonly #writes = new PurgeWrites();
   readonly #waiters: PurgeWaiters;
   #effects: InvalidatorEffect[] = [];
@@ -62,6 +64,7 @@ export class Invalidator {
   constructor(options: InvalidatorOptions) {
     this.#options = options;
     this.#invalidations = options.invalidations;
+    this.#intake = new PurgeIntake(options);
     this.#waiters = new PurgeWaiters(options.roster ?? (() => []));
     this.#reconciled = options.alone && !options.damaged;
     this.#writes.owe(options.unwritten ?? []);
@@ -120,7 +123,7 @@ export class Invalidator {
   heard(author: PopId, bytes: Uint8Array, now: number): { verdict: Verdict; effects: InvalidatorEffect[] } {
     this.#now = now;
     try {
-      const purges = decodePurgeGossip(bytes).map((sealed) => this.#open(sealed));
+      const purges = decodePurgeGossip(bytes).map((sealed) => this.#intake.open(sealed));
       if (purges.some((purge) => purge.issuer !== author)) throw new PresageError('WIRE_ORIGIN');
       this.#learn(purges, author);
       return { verdict: { verdict: 'accept' }, effects: this.#take() };
@@ -134,14 +137,6 @@ export class Invalidator {
     const effects = this.#effects;
     this.#effects = [];
     return effects;
-  }
-
-  /** A record comes by gossip, by push and by comparison; its signature is checked the first time. */
-  #open([body, signature]: SealedPurge): SignedPurge {
-    const { issuer, id } = readPurge(body, signature);
-    const known = this.#invalidations.get(issuer, id);
-    if (known && Buffer.compare(known.bytes, body) === 0) return known;
-    return openPurge(body, signature, this.#options.verify);
   }
 
   #refuse(token: number, error: PresageError): void {
@@ -208,34 +203,26 @@ export class Invalidator {
     this.#effects.push({ type: 'call', peer, token, bytes });
   }
 
-  /** Applies what came from elsewhere and has it written. `complete` is false if an issuer exceeds its bound. */
-  #learn(purges: readonly SignedPurge[], from: PopId): { fresh: SignedPurge[]; complete: boolean } {
-    const fresh: SignedPurge[] = [];
-    const removes: SignedPurge[] = [];
-    let complete = true;
-    for (const purge of purges) {
+  /** Puts in force what came from elsewhere and has it written. */
+  #learn(purges: readonly SignedPurge[], from: PopId): Taken {
+    const taken = this.#intake.take(purges, this.#now, (error) => this.#fault(error, from));
+    if (taken.fresh.length > 0) {
+      this.#effects.push({ type: 'applied', purges: taken.fresh });
+      this.#persist(taken.fresh, taken.superseded);
+    }
+    return taken;
+  }
+
+  /** Opens records one by one: one that is not what it should be does not keep out the rest. */
+  #open(sealed: readonly SealedPurge[], from: PopId): SignedPurge[] {
+    return sealed.flatMap((one) => {
       try {
-        const applied = this.#invalidations.apply(purge);
-        if (applied.outcome !== 'applied') continue;
-        fresh.push(purge);
-        removes.push(...applied.removed);
-      } catch (error) {
-        complete = false;
-        this.#fault(error, from);
-        continue;
-      }
-      // A wrong clock makes no purge wrong: it is applied, only its stamp is not adopted.
-      try {
-        this.#options.clock.observe(purge.stamp, this.#now);
+        return [this.#intake.open(one)];
       } catch (error) {
         this.#fault(error, from);
+        return [];
       }
-    }
-    if (fresh.length > 0) {
-      this.#effects.push({ type: 'applied', purges: fresh });
-      this.#persist(fresh, removes);
-    }
-    return { fresh, complete };
+    });
   }
 
   #request(token: number, from: PopId, bytes: Uint8Array): void {
@@ -255,11 +242,9 @@ export class Invalidator {
   }
 
   #takePush(token: number, from: PopId, sealed: readonly SealedPurge[]): void {
-    const purges = sealed.map((one) => this.#open(one));
-    const { fresh, complete } = this.#learn(purges, from);
+    const { fresh, known } = this.#learn(this.#open(sealed, from), from);
     if (fresh.some((purge) => purge.issuer !== from)) this.#spread(from);
-    const acknowledged = complete ? purges.map((purge) => purge.id) : [];
-    const bytes = encodePurgeReply({ kind: 'push', acknowledged });
+    const bytes = encodePurgeReply({ kind: 'push', acknowledged: known });
     // Also what is not new waits: it may be superseded by a purge that is not on disk yet.
     this.#writes.whenDurable(
       () => this.#effects.push({ type: 'reply', token, bytes }),
@@ -285,11 +270,7 @@ export class Invalidator {
 
   #advance(peer: PopId, exchange: PurgeExchange, bytes: Uint8Array): void {
     const { fetched, acknowledged } = exchange.answered(bytes);
-    const { fresh, complete } = this.#learn(
-      fetched.map((sealed) => this.#open(sealed)),
-      peer,
-    );
-    if (!complete) throw new PresageError('PEER_REFUSED', `${peer} holds more purges than can be kept`);
+    const { fresh } = this.#learn(this.#open(fetched, peer), peer);
     if (fresh.length > 0) this.#spread(peer);
     this.#waiters.acknowledge(peer, acknowledged, this.#now);
     const next = exchange.next();

@@ -24,11 +24,13 @@ class Bench {
   readonly machine: Invalidator;
   now = 1_000_000;
 
-  constructor(options: { alone?: boolean; roster?: PopId[] } = {}) {
+  constructor(options: { alone?: boolean; roster?: PopId[]; certified?: PopId[] } = {}) {
     this.machine = new Invalidator({
       invalidations: this.invalidations,
       clock: new HybridClock(A),
-      verify: purgeVerifier((pop) => pop !== C),
+      // Where certificates are looked at, signatures are not: a test of the bound needs many.
+      verify: options.certified ? () => true : purgeVerifier((pop) => pop !== C),
+      ...(options.certified && { certified: (pop: PopId) => options.certified?.includes(pop) ?? false }),
       alone: options.alone ?? false,
       roster: () => options.roster ?? [],
     });
@@ -182,13 +184,48 @@ describe('hostile peers', () => {
     const forged = { ...purge, signature: new Uint8Array(64) };
     const stranger = purgeAt(invalidationsOf(3), url('a/page'));
     const own = signPurge({ ...purge, issuer: A, seq: 2 ** 50 }, () => new Uint8Array(64));
-    const cases = [push(forged), push(stranger), push(own), new Uint8Array([0xc1]), new Uint8Array(2 << 20)];
-    for (const bytes of cases) {
+    for (const bytes of [push(forged), push(stranger), push(own)]) {
+      const [fault, reply] = bench.step({ type: 'request', token: 1, from: B, bytes });
+      expect(fault).toMatchObject({ type: 'fault', code: 'WIRE_SIGNATURE', from: B });
+      const acknowledged = reply?.type === 'reply' && decodePurgeReply(reply.bytes, 'push').acknowledged;
+      expect(acknowledged).toEqual([]);
+    }
+    for (const bytes of [new Uint8Array([0xc1]), new Uint8Array(2 << 20)]) {
       const effects = bench.step({ type: 'request', token: 1, from: B, bytes });
       expect(effects.map(({ type }) => type)).toEqual(['fault', 'refused']);
     }
     expect(bench.invalidations.size).toBe(0);
     expect(bench.invalidations.lastOwnSeq).toBe(0);
+    // One false record does not keep out a good one beside it.
+    const good = theirs();
+    const [, , write] = bench.step({ type: 'request', token: 2, from: B, bytes: push(forged, good) });
+    expect(write).toMatchObject({ type: 'persist', puts: [{ id: good.id }] });
+  });
+
+  it('cannot fill the memory in the name of PoPs that never were', () => {
+    const bench = new Bench({ certified: [A, B] });
+    const [n, each] = [9, 2_000];
+    const sign = () => new Uint8Array(64);
+    const template = theirs();
+    let taken = 0;
+    for (let issuer = 0; issuer < n; issuer += 1) {
+      const pop = popOf(100 + issuer);
+      const purges = Array.from({ length: each }, (_, i) => {
+        const target = { ...template.target, scope: (issuer * each + i).toString(16).padStart(32, '0') };
+        return signPurge({ ...template, issuer: pop, seq: i + 1, target }, sign);
+      });
+      for (let at = 0; at < each; at += 500) {
+        const bytes = push(...purges.slice(at, at + 500));
+        for (const write of of(bench.step({ type: 'request', token: 1, from: B, bytes }), 'persist')) {
+          taken += write.puts.length;
+          bench.step({ type: 'persisted', token: write.token });
+        }
+      }
+    }
+    expect(taken).toBe(16_384);
+    expect(
+      of(bench.step({ type: 'request', token: 1, from: B, bytes: push(theirs()) }), 'applied'),
+    ).toHaveLength(1);
   });
 
   it('speak in gossip for themselves alone', () => {
