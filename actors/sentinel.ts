@@ -2,7 +2,7 @@ import type { BurstDetector } from '../forecasting/bursts.ts';
 import { codeOf } from '../protocol/errors.ts';
 import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
 import { decodeRising, encodeRising } from '../protocol/messages/rising.ts';
-import type { Events, Gossip, Peers, Verdict } from '../protocol/ports.ts';
+import type { DemandClock, Events, Gossip, Peers, Verdict } from '../protocol/ports.ts';
 import type { Replica } from '../protocol/replica.ts';
 import { type Rising, Speculation } from '../protocol/rising.ts';
 import type { Capacities } from '../protocol/summary.ts';
@@ -30,6 +30,7 @@ export interface SentinelDeps {
   readonly gossip: Gossip;
   readonly peers: Peers;
   readonly events: Events;
+  readonly demand: DemandClock;
   capacities(): Capacities;
   /** What is held of a resource and may be served. */
   held(key16: Key16): Replica | undefined;
@@ -75,12 +76,14 @@ class Sentinel implements Behaviour<SentinelMessage> {
   readonly #verdicts: Record<string, number> = {};
   /** Weight of each reporter by what its reports were worth here, `WEIGHT_LEAST` … `WEIGHT_FULL`. */
   readonly #weights = new Map<PopId, number>();
+  #countedAt: number;
   #hot = new Map<string, Hot>();
   #epoch = 0;
 
   constructor(deps: SentinelDeps, context: ActorContext<SentinelMessage>) {
     this.#deps = deps;
     this.#context = context;
+    this.#countedAt = deps.demand.now();
     deps.gossip.subscribe('rising', (author, bytes) => this.#receive(author, bytes));
     context.every(SECOND_MS, { type: 'second' });
   }
@@ -119,11 +122,15 @@ class Sentinel implements Behaviour<SentinelMessage> {
 
   async #second(): Promise<void> {
     const now = this.#context.clock.monotonic();
+    // Rates are of demand; only what is said and pulled because of them is bound to real time.
+    const since = this.#countedAt;
+    const at = this.#deps.demand.now();
+    this.#countedAt = at;
     const hot = this.#hot;
     this.#hot = new Map();
     const reports: Rising[] = [];
     for (const [id, { key16, region, count }] of hot) {
-      const turn = this.#deps.bursts.step(id, now, count);
+      const turn = this.#deps.bursts.step(id, at, count, undefined, at - since);
       if (turn !== 'rise' && !this.#deps.bursts.active(id)) continue;
       if (now - (this.#reportedAt.get(key16) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) continue;
       const replica = this.#deps.held(key16);

@@ -141,6 +141,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
         verify: deps.verify,
         alone: deps.alone,
       },
+      certified: (pop) => pop === self || deps.certificateOf(pop) !== undefined,
       roster: () => deps.known(),
       applied: (purges) => {
         catalogue.tell({ type: 'purged', purges });
@@ -184,7 +185,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
   );
   const sentinel: ActorRef<SentinelMessage> = system.actor(
     sentinelSpec({
-      ...{ bursts: new BurstDetector(FAST_BURSTS), gossip, peers, events, held },
+      ...{ bursts: new BurstDetector(FAST_BURSTS), gossip, peers, events, demand, held },
       capacities: () => deps.capacities(),
       speculate: (wanted, holder) => void mirror.tell({ type: 'speculate', wanted, holder }),
       release: (key16) => {
