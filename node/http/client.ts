@@ -1,5 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { isIP, type Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
+import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import type { RegionId } from '../../protocol/ids.ts';
 
@@ -12,19 +14,22 @@ export interface Client {
 /** Places clients once per connection. */
 export class Clients {
   readonly #key = randomBytes(32);
-  readonly #known = new WeakMap<Socket, Client>();
+  readonly #known = new WeakMap<object, Client>();
   readonly #regionOf: (address: string) => RegionId;
 
   constructor(regionOf: (address: string) => RegionId) {
     this.#regionOf = regionOf;
   }
 
-  of(socket: Socket): Client {
-    const known = this.#known.get(socket);
+  of(message: IncomingMessage): Client {
+    // Over HTTP/2 each request has a stand-in for the socket; what lasts is the session.
+    const { stream } = message as IncomingMessage & { stream?: ServerHttp2Stream };
+    const connection = stream?.session ?? message.socket;
+    const known = this.#known.get(connection);
     if (known) return known;
-    const address = socket.remoteAddress ?? '';
+    const address = message.socket.remoteAddress ?? '';
     const client = { region: this.#regionOf(address), prefixHash: this.#hash(prefixOf(address)) };
-    this.#known.set(socket, client);
+    this.#known.set(connection, client);
     return client;
   }
 

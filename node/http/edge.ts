@@ -1,11 +1,4 @@
-import {
-  createServer,
-  type Server as HttpServer,
-  type IncomingMessage,
-  type ServerResponse,
-} from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Site } from '../../protocol/charter.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
@@ -20,6 +13,7 @@ import {
   type EdgeOptions,
   type Resolved,
 } from './context.ts';
+import { type EdgeTls, type Listening, openDoor } from './door.ts';
 import { Fills } from './fills.ts';
 import { Lookup } from './lookup.ts';
 import { refuse } from './refusal.ts';
@@ -27,38 +21,13 @@ import { EdgeRequest } from './request.ts';
 import { type Answered, Server } from './serve.ts';
 import { changes } from './unsafe.ts';
 
-/** Header section of a request, bytes; longer ones get 431. */
-const HEADER_BYTES_MAX = 16 * 1024;
-/** A client has this long to send its header section, real ms. */
-const HEADERS_TIMEOUT_MS = 10_000;
-/** And this long for the whole request, body included. */
-const REQUEST_TIMEOUT_MS = 300_000;
-/** How often those two are enforced. */
-const CHECKING_INTERVAL_MS = 2_000;
-/** Requests on one connection, so that load spreads again after a while. */
-const REQUESTS_PER_CONNECTION = 100_000;
-/** What answers under way get when the edge closes, real ms. */
-const CLOSING_MS = 1_000;
 /** Methods that no client of a cache needs: they mirror, tunnel or purge. */
 const REFUSED_METHODS = new Set(['TRACE', 'TRACK', 'CONNECT', 'PURGE']);
 
-/** Certificate chain and private key of a TLS door, PEM text. */
-export interface EdgeTls {
-  readonly certificate: string;
-  readonly key: string;
-}
-
-export interface Listening {
-  /** `HOST:PORT`, an IPv6 host in brackets. */
-  readonly address: string;
-  readonly port: number;
-  /** Takes a renewed certificate for the connections to come. Only where TLS was asked for. */
-  renew(tls: EdgeTls): void;
-  close(): Promise<void>;
-}
-
 export interface Edge {
-  /** Serves HTTP/1.1 on an address, over TLS 1.2 or 1.3 where a certificate is given; port 0 chooses one. */
+  /**
+   * Serves HTTP/1.1 on an address; where a certificate is given, HTTP/2 and HTTP/1.1 over TLS. Port 0 chooses one.
+   */
   listen(host: string, port: number, tls?: EdgeTls): Promise<Listening>;
   /**
    * Fetches a resource from the origin into the store, for the mirror. The ticket was taken by the caller. Shares the
@@ -88,12 +57,6 @@ export function createEdge(
   return new HttpEdge(new EdgeContext({ ...EDGE_DEFAULTS, ...options }, deps));
 }
 
-const credentials = (tls: EdgeTls) => ({
-  cert: tls.certificate,
-  key: tls.key,
-  minVersion: 'TLSv1.2' as const,
-});
-
 class HttpEdge implements Edge {
   readonly #context: EdgeContext;
   readonly #lookup: Lookup;
@@ -101,7 +64,7 @@ class HttpEdge implements Edge {
   readonly #server: Server;
   readonly #clients: Clients;
   readonly #used = new WeakSet<Replica>();
-  readonly #listening = new Set<HttpServer>();
+  readonly #doors = new Set<Listening>();
   readonly #ownVia: RegExp;
 
   constructor(context: EdgeContext) {
@@ -115,44 +78,23 @@ class HttpEdge implements Edge {
   }
 
   async listen(host: string, port: number, tls?: EdgeTls): Promise<Listening> {
-    const { clientTimeoutMs, maxConnections } = this.#context.options;
-    const limits = {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
-      keepAliveTimeout: clientTimeoutMs,
-      // A missing Host is answered by us, with a coded reason.
-      requireHostHeader: false,
-    };
-    const secure = tls && createSecureServer({ ...limits, ...credentials(tls) });
-    const server: HttpServer = secure ?? createServer(limits);
-    server.maxConnections = maxConnections;
-    server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
-    server.setTimeout(clientTimeoutMs);
-    server.on('request', this.#handle);
-    server.on('clientError', this.#clientError);
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(port, host, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-    this.#listening.add(server);
-    const bound = server.address() as AddressInfo;
-    const address =
-      bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
-    return {
-      address,
-      port: bound.port,
-      renew: (renewed) => secure?.setSecureContext(credentials(renewed)),
-      close: () => this.#stop(server),
-    };
+    const { options, deps } = this.#context;
+    const { clientTimeoutMs, maxConnections } = options;
+    const door = await openDoor(
+      { host, port, tls, clientTimeoutMs, maxConnections },
+      {
+        clock: deps.clock,
+        handle: this.#handle,
+        refused: (code) => deps.metrics.count('presage_edge_refused_total', { code }),
+      },
+    );
+    this.#doors.add(door);
+    return door;
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#listening].map((server) => this.#stop(server)));
+    await Promise.all([...this.#doors].map((door) => door.close()));
+    this.#doors.clear();
   }
 
   async fetchIntoStore(
@@ -190,18 +132,6 @@ class HttpEdge implements Edge {
       return undefined;
     }
     return fill.done;
-  }
-
-  async #stop(server: HttpServer): Promise<void> {
-    this.#listening.delete(server);
-    // Answers under way get a moment; then the connections are cut.
-    const { clock } = this.#context.deps;
-    const calledOff = clock.after(CLOSING_MS, () => server.closeAllConnections());
-    await new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      server.closeIdleConnections();
-    });
-    calledOff();
   }
 
   readonly #handle = (message: IncomingMessage, response: ServerResponse): void => {
@@ -289,7 +219,7 @@ class HttpEdge implements Edge {
     at: number,
     answered: Answered,
   ): void {
-    const client = this.#clients.of(message.socket);
+    const client = this.#clients.of(message);
     const replica = answered.used?.replica;
     let mirrored = false;
     if (replica && replica.source !== 'client' && !this.#used.has(replica)) {
@@ -325,25 +255,7 @@ class HttpEdge implements Edge {
       deps.log.error('A request failed', { reason: failure.stack ?? failure.message });
     const { status } = failure.data;
     // A body that nobody reads would be taken for the next request.
-    if (!message.complete) response.shouldKeepAlive = false;
+    if (!message.complete && message.httpVersionMajor === 1) response.shouldKeepAlive = false;
     refuse(response, failure, pop, undefined, typeof status === 'number' ? status : undefined);
   }
-
-  readonly #clientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
-    const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
-    const code = tooLarge ? 'HTTP_TOO_LARGE' : 'HTTP_MALFORMED';
-    // As Node's own handler does: once an answer has begun, anything else on the connection would corrupt it.
-    const current = (socket as Socket & { _httpMessage?: ServerResponse })._httpMessage;
-    if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {
-      socket.destroy();
-      return;
-    }
-    this.#context.deps.metrics.count('presage_edge_refused_total', { code });
-    const status = tooLarge
-      ? '431 Request Header Fields Too Large'
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? '408 Request Timeout'
-        : '400 Bad Request';
-    socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-  };
 }

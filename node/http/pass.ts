@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import { PassThrough } from 'node:stream';
 import { coded } from '../../protocol/errors.ts';
 import { bodiless, drained, type Sent } from './answer.ts';
@@ -47,8 +48,14 @@ export function forwarded(
   whole: boolean,
 ): Fields {
   const fields: [string, string][] = [];
+  let cookies: string | undefined;
   for (const field of endToEnd(request.raw)) {
     const name = field[0];
+    if (name === 'cookie') {
+      // HTTP/2 may split it (RFC 9113 §8.2.3).
+      cookies = cookies === undefined ? field[1] : `${cookies}; ${field[1]}`;
+      continue;
+    }
     if (
       name === 'host' ||
       name === 'via' ||
@@ -60,6 +67,7 @@ export function forwarded(
     if (whole && (name === 'range' || name === 'accept-encoding' || CONDITIONAL.has(name))) continue;
     fields.push(field);
   }
+  if (cookies !== undefined) fields.push(['cookie', cookies]);
   const encodings = whole ? canonicalEncodings(request.lines('accept-encoding')) : '';
   if (encodings !== '') fields.push(['accept-encoding', encodings]);
   fields.push(['via', request.via === undefined ? context.via : `${request.via}, ${context.via}`]);
@@ -139,7 +147,7 @@ export async function forward(
   try {
     const { site, host, path } = resolved;
     const length = request.lines('content-length')[0];
-    const hasBody = length !== undefined ? length !== '0' : request.lines('transfer-encoding').length > 0;
+    const hasBody = length === undefined ? unsizedBody(message, request) : length !== '0';
     const headers = [...forwarded(context, request, resolved, false)];
     if (length !== undefined && hasBody) headers.push(['content-length', length]);
     const answer = await context.deps.origin.fetch({
@@ -158,4 +166,10 @@ export async function forward(
   } finally {
     response.off('close', leave);
   }
+}
+
+/** Whether a request without Content-Length has a body: over HTTP/1.1 a coding says so, over HTTP/2 the open stream. */
+function unsizedBody(message: IncomingMessage, request: EdgeRequest): boolean {
+  const { stream } = message as IncomingMessage & { stream?: ServerHttp2Stream };
+  return stream ? !stream.endAfterHeaders : request.lines('transfer-encoding').length > 0;
 }

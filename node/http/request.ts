@@ -7,6 +7,9 @@ import type { Conditions } from './caching/validators.ts';
 /** Header lines of one request; more are refused. */
 const LINES_MAX = 128;
 
+/** Length of a header section over HTTP/2, which Node does not limit as it does for HTTP/1.1. */
+const HEADER_LENGTH_MAX = 16 * 1024;
+
 const NO_CONDITIONS: Conditions = {};
 
 /**
@@ -30,10 +33,13 @@ export class EdgeRequest {
   constructor(message: IncomingMessage) {
     const raw = message.rawHeaders;
     if (raw.length > 2 * LINES_MAX) throw new PresageError('HTTP_TOO_LARGE', 'Too many header lines');
+    if (message.httpVersionMajor === 2 && lengthOf(raw) > HEADER_LENGTH_MAX)
+      throw new PresageError('HTTP_TOO_LARGE', 'The header section is too long');
     this.method = message.method ?? '';
     this.raw = raw;
     this.secure = (message.socket as TLSSocket).encrypted === true;
     let host: string | undefined;
+    let authority: string | undefined;
     let conditions: { -readonly [Name in keyof Conditions]: Conditions[Name] } | undefined;
     let control: string[] | undefined;
     let pragma: string | undefined;
@@ -75,6 +81,9 @@ export class EdgeRequest {
               break;
           }
           break;
+        case 10:
+          if (name === ':authority') authority = value;
+          break;
         case 13:
           switch (name.toLowerCase()) {
             case 'cache-control':
@@ -105,6 +114,10 @@ export class EdgeRequest {
     if (conditions) this.conditions = conditions;
     if (control) this.directives = new Directives(control);
     else if (pragma?.toLowerCase().includes('no-cache')) this.directives = NO_CACHE;
+    // RFC 9113 §8.3.1: the two must name the same host.
+    if (authority !== undefined && host !== undefined && authority.toLowerCase() !== host.toLowerCase())
+      throw new PresageError('HTTP_MALFORMED', 'Host and :authority differ');
+    host ??= authority;
     const target = message.url ?? '';
     const absolute = target.startsWith('/') ? null : ABSOLUTE.exec(target);
     // The authority of an absolute target goes before Host (RFC 9112 §3.2.2).
@@ -125,6 +138,12 @@ export class EdgeRequest {
   get conditional(): boolean {
     return this.conditions !== NO_CONDITIONS;
   }
+}
+
+function lengthOf(raw: readonly string[]): number {
+  let length = 0;
+  for (const text of raw) length += text.length;
+  return length;
 }
 
 const NO_CACHE = new Directives(['no-cache']);

@@ -63,6 +63,8 @@ export function endToEnd(raw: readonly string[]): [name: string, value: string][
   const fields: [string, string][] = [];
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at]!.toLowerCase();
+    // Pseudo-fields of HTTP/2 are no fields.
+    if (name.startsWith(':')) continue;
     if (name === 'connection')
       for (const option of membersOf([raw[at + 1]!])) named.add(option.toLowerCase());
     if (!HOP_BY_HOP.has(name)) fields.push([name, raw[at + 1]!]);

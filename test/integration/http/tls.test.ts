@@ -1,7 +1,8 @@
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { request as ask } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Listening } from '../../../node/http/edge.ts';
+import type { Listening } from '../../../node/http/door.ts';
 import { type EdgeUnderTest, startEdge } from '../../edge-under-test.ts';
 import { ONE, TWO } from './certificates.ts';
 import { type OriginUnderTest, rawExchange, startOrigin } from './origin.ts';
@@ -57,5 +58,111 @@ describe('the edge over TLS', () => {
     await expect(get({}, 'TLSv1.1')).rejects.toThrow();
     expect(await rawExchange(door.port, 'GET / HTTP/1.1\r\nhost: a\r\n\r\n', 200)).not.toContain('200 OK');
     expect((await get()).body).toBe('https');
+  });
+});
+
+describe('the edge over HTTP/2', () => {
+  interface Answer {
+    readonly status: number;
+    readonly fields: Record<string, unknown>;
+    readonly body: Buffer;
+  }
+  function stream(
+    session: ClientHttp2Session,
+    headers: Record<string, string | string[]>,
+    body?: string,
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const sent = session.request(headers);
+      const parts: Buffer[] = [];
+      let fields: Record<string, unknown> = {};
+      sent.on('response', (received) => {
+        fields = received;
+      });
+      sent.on('data', (part: Buffer) => parts.push(part));
+      sent.on('end', () =>
+        resolve({ status: Number(fields[':status']), fields, body: Buffer.concat(parts) }),
+      );
+      sent.on('error', reject);
+      sent.end(body);
+    });
+  }
+  let session: ClientHttp2Session;
+  const open = () =>
+    connect(`https://127.0.0.1:${door.port}`, { rejectUnauthorized: false }).on('error', () => undefined);
+  const get2 = (path: string, headers: Record<string, string | string[]> = {}) =>
+    stream(session, { ':path': path, ':authority': 'www.example', ...headers });
+  beforeEach(() => {
+    session = open();
+  });
+  afterEach(() => session.destroy());
+
+  it('serves misses, hits, ranges, conditions and many streams at once', async () => {
+    const body = Buffer.alloc(400_000, 'content ');
+    origin.handler = async (message, response) => {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      const fields = {
+        'cache-control': 'max-age=60',
+        etag: '"a"',
+        'set-cookie': ['a=1', 'b=2'],
+        'x-url': message.url,
+      };
+      response.writeHead(200, { ...fields, 'content-length': body.length }).end(body);
+    };
+    const paths = Array.from({ length: 60 }, (_, n) => `/${n % 6}`);
+    for (const [at, answer] of (await Promise.all(paths.map((path) => get2(path)))).entries()) {
+      expect([answer.status, answer.body.equals(body)]).toEqual([200, true]);
+      expect(answer.fields['x-url']).toBe(paths[at]);
+      expect(answer.fields['set-cookie']).toEqual(['a=1', 'b=2']);
+    }
+    expect(origin.seen).toHaveLength(6);
+    expect(origin.seen[0]?.headers).toMatchObject({ host: 'www.example', 'x-forwarded-proto': 'https' });
+    const part = await get2('/1', { range: 'bytes=8-15' });
+    expect([part.status, part.body.toString()]).toEqual([206, 'content ']);
+    expect((await get2('/1', { 'if-none-match': '"a"' })).status).toBe(304);
+    expect((await get2('/1', { ':method': 'HEAD' })).body).toHaveLength(0);
+    expect(origin.seen).toHaveLength(6);
+  });
+
+  it('joins split cookies, sends bodies on, and refuses what contradicts itself', async () => {
+    origin.handler = (message, response, seen) =>
+      void response
+        .writeHead(200, { 'cache-control': 'no-store' })
+        .end(`${message.headers.cookie} ${seen.body}`);
+    const posted = await stream(
+      session,
+      { ':path': '/a', ':authority': 'www.example', ':method': 'POST', cookie: ['a=1', 'b=2'] },
+      'some body',
+    );
+    expect(posted.body.toString()).toBe('a=1; b=2 some body');
+    expect((await get2('/a', { host: 'other.example' })).status).toBe(400);
+    expect((await get2('/../a')).status).toBe(400);
+    expect((await get2('/a', { ':method': 'PURGE' })).status).toBe(405);
+    expect((await get2('/a')).status).toBe(200);
+  });
+
+  it('lets a client leave in the middle, and cuts the stream when the origin breaks off', async () => {
+    origin.handler = async (_message, response) => {
+      response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': 3_000_000 });
+      response.write(Buffer.alloc(100_000));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      response.destroy();
+    };
+    const leaving = session.request({ ':path': '/a', ':authority': 'www.example' });
+    leaving.on('error', () => undefined);
+    leaving.once('data', () => leaving.close(8));
+    await new Promise((resolve) => leaving.once('close', resolve));
+    const cut = await get2('/b').catch((error: Error) => error);
+    expect(cut instanceof Error || cut.body.length < 3_000_000).toBe(true);
+    expect(under.blobs.usage().contents).toBe(0);
+    origin.handler = (_message, response) =>
+      void response.writeHead(200, { 'cache-control': 'max-age=60' }).end('ok');
+    expect((await get2('/c')).body.toString()).toBe('ok');
+  });
+
+  it('refuses headers beyond the limit and goes on', async () => {
+    expect((await get2('/a', { 'x-a': 'a'.repeat(40_000) })).status).toBe(431);
+    expect(origin.seen).toHaveLength(0);
+    expect((await get2('/a')).status).toBe(200);
   });
 });

@@ -1,0 +1,179 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '../../protocol/ports.ts';
+
+/** Header section of a request, bytes; longer ones get 431, or an aborted stream over HTTP/2. */
+const HEADER_BYTES_MAX = 16 * 1024;
+/** A client has this long to send its header section, real ms. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** And this long for the whole request, body included. */
+const REQUEST_TIMEOUT_MS = 300_000;
+/** How often those two are enforced. */
+const CHECKING_INTERVAL_MS = 2_000;
+/** Requests on one HTTP/1.1 connection, so that load spreads again after a while. */
+const REQUESTS_PER_CONNECTION = 100_000;
+/** Streams at a time on one HTTP/2 connection, as browsers expect. */
+const STREAMS_MAX = 128;
+/** Memory of one HTTP/2 connection, MB: headers, buffered frames. */
+const SESSION_MEMORY_MB = 4;
+/** What answers under way get when the door closes, real ms. */
+const CLOSING_MS = 1_000;
+
+/** Certificate chain and private key of a TLS door, PEM text. */
+export interface EdgeTls {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface DoorOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: EdgeTls | undefined;
+  /** A client that neither reads nor sends for this long is cut off, real ms. */
+  readonly clientTimeoutMs: number;
+  readonly maxConnections: number;
+}
+
+export interface DoorDeps {
+  readonly clock: Clock;
+  /** Requests of HTTP/2 come in the same shape as those of HTTP/1.1. */
+  readonly handle: (message: IncomingMessage, response: ServerResponse) => void;
+  /** Hears what was refused before it became a request. */
+  readonly refused: (code: 'HTTP_MALFORMED' | 'HTTP_TOO_LARGE') => void;
+}
+
+export interface Listening {
+  /** `HOST:PORT`, an IPv6 host in brackets. */
+  readonly address: string;
+  readonly port: number;
+  /** Takes a renewed certificate for the connections to come. Nothing where TLS was not asked for. */
+  renew(tls: EdgeTls): void;
+  close(): Promise<void>;
+}
+
+/** Listens for HTTP/1.1, or over TLS 1.2 and 1.3 for HTTP/2 and HTTP/1.1 as ALPN chooses. */
+export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Listening> {
+  const limits = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+    keepAliveTimeout: options.clientTimeoutMs,
+    // A missing Host is answered by us, with a coded reason.
+    requireHostHeader: false,
+  };
+  const sockets = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  const secure = options.tls && secureServer(limits, options.tls, sessions, deps);
+  const server: Server | Http2SecureServer = secure ?? plainServer(limits, deps);
+  server.maxConnections = options.maxConnections;
+  server.setTimeout(options.clientTimeoutMs);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
+    answerBroken(error, socket, deps),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const bound = server.address() as AddressInfo;
+  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return {
+    address: `${host}:${bound.port}`,
+    port: bound.port,
+    renew: (tls) => secure?.setSecureContext(credentials(tls)),
+    close: async () => {
+      // Answers under way get a moment; then the connections are cut.
+      const calledOff = deps.clock.after(CLOSING_MS, () => {
+        for (const socket of sockets) socket.destroy();
+      });
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        if ('closeIdleConnections' in server) server.closeIdleConnections();
+        for (const session of sessions) session.close();
+      });
+      calledOff();
+    },
+  };
+}
+
+const credentials = (tls: EdgeTls) => ({
+  cert: tls.certificate,
+  key: tls.key,
+  minVersion: 'TLSv1.2' as const,
+});
+
+function plainServer(limits: object, deps: DoorDeps): Server {
+  const server = createServer(limits, deps.handle);
+  server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
+  return server;
+}
+
+function secureServer(
+  limits: object,
+  tls: EdgeTls,
+  sessions: Set<ServerHttp2Session>,
+  deps: DoorDeps,
+): Http2SecureServer {
+  const server = createSecureServer(
+    {
+      ...limits,
+      ...credentials(tls),
+      allowHTTP1: true,
+      maxSessionMemory: SESSION_MEMORY_MB,
+      settings: { maxConcurrentStreams: STREAMS_MAX, maxHeaderListSize: HEADER_BYTES_MAX, enablePush: false },
+    },
+    (message, response) => {
+      if (message.httpVersionMajor === 2) adapt(response);
+      deps.handle(message as unknown as IncomingMessage, response as unknown as ServerResponse);
+    },
+  );
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+  });
+  // A broken session ends by itself; without a listener its error would end the process.
+  server.on('sessionError', () => deps.refused('HTTP_MALFORMED'));
+  return server;
+}
+
+/** What the answers of HTTP/2 lack of those of HTTP/1.1, as far as the edge uses it. */
+function adapt(response: Http2ServerResponse<Http2ServerRequest>): void {
+  const { stream } = response;
+  stream.on('error', () => undefined);
+  Object.defineProperties(response, {
+    destroyed: { get: () => stream.destroyed },
+    writeProcessing: { value: () => undefined },
+  });
+}
+
+/** Input that never became a request: answered where that is safe, else cut off. */
+function answerBroken(error: NodeJS.ErrnoException, socket: Socket, deps: DoorDeps): void {
+  // As Node's own handler does: once an answer has begun, anything else on the connection would corrupt it.
+  const current = (socket as Socket & { _httpMessage?: ServerResponse })._httpMessage;
+  if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {
+    socket.destroy();
+    return;
+  }
+  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
+  deps.refused(tooLarge ? 'HTTP_TOO_LARGE' : 'HTTP_MALFORMED');
+  const status = tooLarge
+    ? '431 Request Header Fields Too Large'
+    : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? '408 Request Timeout'
+      : '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}
