@@ -23,16 +23,18 @@ export class EvictionOrder {
   };
 
   add(replica: HeldReplica): void {
+    replica.shelved = true;
     this.#classes[classOf(replica)].add(replica);
   }
 
   remove(replica: HeldReplica): void {
+    replica.shelved = false;
     for (const members of Object.values(this.#classes)) members.delete(replica);
   }
 
   used(replica: HeldReplica, demandNow: number): void {
     // One who still holds a replica that was replaced may say that it is used.
-    if (!Object.values(this.#classes).some((members) => members.has(replica))) return;
+    if (!replica.shelved) return;
     const first = replica.uses === 0;
     replica.uses += 1;
     if (!first && demandNow - replica.usedAt < MOVE_EVERY_MS) return;

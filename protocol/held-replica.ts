@@ -31,6 +31,8 @@ export class HeldReplica implements Replica {
   outdated = false;
   /** It has left the catalogue. */
   dropped = false;
+  /** It is subject to eviction; one that was replaced is not. */
+  shelved = false;
   /** Uses since it was stored, and the last of them, demand ms. */
   uses = 0;
   usedAt: number;
