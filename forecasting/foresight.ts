@@ -231,7 +231,8 @@ export class Foresight {
     if (resource !== undefined) {
       for (const region of regions) {
         if (resource.regions.some((one) => one.region === region)) continue;
-        this.#features.fill(this.#x, resource, region, regions.length, this.#now);
+        this.#features.fillResource(this.#x, resource, regions.length, this.#now);
+        this.#features.fillRegion(this.#x, resource, region, this.#now);
         const { weights } = this.#arrivals;
         reasons.push({
           region,
@@ -347,9 +348,12 @@ export class Foresight {
     watch?: boolean,
   ): PlanDemand[] {
     const demand: PlanDemand[] = [];
+    // Of what has been seen without a body alone the size is not known, and with it the price.
+    if (resource.size === 0 || resource.regions.length >= regions.length) return demand;
+    this.#features.fillResource(this.#x, resource, regions.length, now);
     for (const region of regions) {
       if (resource.regions.some((one) => one.region === region)) continue;
-      this.#features.fill(this.#x, resource, region, regions.length, now);
+      this.#features.fillRegion(this.#x, resource, region, now);
       const expected = this.#arrivals.expect(this.#x, region);
       if (watch !== undefined) {
         const pair = resource.key16 + region;

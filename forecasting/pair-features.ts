@@ -103,16 +103,12 @@ export class PairFeatures {
     this.#pulls = pulls;
   }
 
-  /** The vector for a pair at `now`, given of how many regions there are. Written into `into`. */
-  fill(into: Float64Array, resource: ResourceDemand, region: RegionId, regions: number, now: number): void {
+  /** The part of the vector that all regions share, given how many there are. Written into `into`. */
+  fillResource(into: Float64Array, resource: ResourceDemand, regions: number, now: number): void {
     const idle = Math.max(0, now - resource.last);
     const size = (Math.log(resource.size + 64) - 9) / 2;
-    const asked = resource.regions.length;
     const clients = this.#history.clients(resource);
-    const pull = this.#pulls.get(resource.key16)?.get(region) ?? 0;
-    const group = resource.group === 0 ? undefined : this.#groups.get(resource.group);
-    const here = group?.asked.get(region);
-    const share = (asked - 1) / Math.max(1, regions - 1);
+    const share = (resource.regions.length - 1) / Math.max(1, regions - 1);
     into[0] = 1;
     into[1] = size;
     into[2] = size * size - 1;
@@ -124,14 +120,21 @@ export class PairFeatures {
     into[8] = share * share;
     into[9] = Math.log1p(idle / 600_000);
     into[10] = Math.log1p(Math.max(0, now - resource.first) / 600_000);
-    into[11] = Math.log((pull + PULL_FLOOR) / PULL_FLOOR) / 2;
-    into[12] = pull > PULL_FLOOR ? 1 : 0;
-    into[13] = group === undefined ? 0 : Math.log(((here?.resources ?? 0) + 0.5) / (group.known + 1));
-    into[14] = here === undefined ? 0 : Math.log1p(here.requests * fade(now - here.at, LEADER_MS)) / 2;
     into[15] = resource.kind === 1 ? 1 : 0;
     into[16] = resource.kind === 2 ? 1 : 0;
     into[17] = resource.kind === 3 || resource.kind === 4 || resource.kind === 8 ? 1 : 0;
     into[18] = clients <= 1 ? 1 : 0;
+  }
+
+  /** The rest of the vector: what differs between regions. */
+  fillRegion(into: Float64Array, resource: ResourceDemand, region: RegionId, now: number): void {
+    const pull = this.#pulls.get(resource.key16)?.get(region) ?? 0;
+    const group = resource.group === 0 ? undefined : this.#groups.get(resource.group);
+    const here = group?.asked.get(region);
+    into[11] = pull === 0 ? 0 : Math.log((pull + PULL_FLOOR) / PULL_FLOOR) / 2;
+    into[12] = pull > PULL_FLOOR ? 1 : 0;
+    into[13] = group === undefined ? 0 : Math.log(((here?.resources ?? 0) + 0.5) / (group.known + 1));
+    into[14] = here === undefined ? 0 : Math.log1p(here.requests * fade(now - here.at, LEADER_MS)) / 2;
   }
 
   /** Plain data for persistence. */

@@ -5,9 +5,9 @@ import { type ClientBits, clientsOf, type Summary } from './summary.ts';
 /** Default of `memory.history`. */
 export const HISTORY_BYTES = 128 << 20;
 /** Measured heap that a record of each kind takes; rings come on top. */
-const RESOURCE_BYTES = 700;
-const REGION_BYTES = 300;
-const POP_BYTES = 150;
+const RESOURCE_BYTES = 600;
+const REGION_BYTES = 240;
+const POP_BYTES = 130;
 /** Shares of the budget for rings and for records. */
 const RING_SHARE = 0.53;
 const RECORD_SHARE = 0.44;
@@ -21,8 +21,10 @@ const SLOW_MS = 3 * 3_600_000;
 const MINUTE_MS = 60_000;
 /** Forgotten resources that wait for their records to be dropped. */
 const FORGOTTEN_MAX = 65_536;
-/** Distinct regions and PoPs that the history tells apart. */
+/** PoPs whose windows are told apart. */
 const NAMES_MAX = 4096;
+/** PoPs remembered of one resource, those that were asked last. */
+const POPS_MAX = 8;
 
 /**
  * 2^(-elapsed / half) in plain arithmetic, linear between whole halvings: the same number on every machine, which
@@ -73,6 +75,7 @@ export interface ResourceDemand {
   slow: number;
   slot: number;
   readonly regions: RegionDemand[];
+  /** The PoPs that were asked last, a few of them. */
   readonly pops: PopDemand[];
 }
 
@@ -124,7 +127,7 @@ export class History {
     for (const row of summary.resources) {
       const resource = this.#resource(row.key16, summary.to);
       resource.site = row.site;
-      resource.size = row.size;
+      if (row.size > 0) resource.size = row.size;
       if (row.kind !== 0) resource.kind = row.kind;
       if (row.group !== 0) resource.group = row.group;
       resource.low = (resource.low | row.clients[0]) >>> 0;
@@ -135,14 +138,7 @@ export class History {
         this.#bump(this.#region(resource, region, summary.to), count, summary, REGION_RING_MIN);
       }
       this.#bump(resource, all, summary, RESOURCE_RING_MIN);
-      const pop = resource.pops.find((known) => known.pop === summary.pop);
-      if (pop === undefined) {
-        resource.pops.push({ pop: summary.pop, first: summary.to, last: summary.to, total: all });
-        this.#recordBytes += POP_BYTES;
-      } else {
-        pop.last = Math.max(pop.last, summary.to);
-        pop.total += all;
-      }
+      this.#seenAt(resource, summary, all);
       this.#changed.add(resource);
     }
     return true;
@@ -210,6 +206,24 @@ export class History {
     for (const [pop, sequence, to] of windows) this.#windows.set(pop, { sequence, to });
     for (const [key16, value] of rows) if (!this.#take(key16, value)) refused += 1;
     return refused;
+  }
+
+  #seenAt({ pops }: ResourceDemand, { pop, to }: Summary, count: number): void {
+    const known = pops.find((one) => one.pop === pop);
+    if (known !== undefined) {
+      known.last = Math.max(known.last, to);
+      known.total += count;
+      return;
+    }
+    const fresh = { pop, first: to, last: to, total: count };
+    if (pops.length < POPS_MAX) {
+      pops.push(fresh);
+      this.#recordBytes += POP_BYTES;
+      return;
+    }
+    let stalest = 0;
+    for (let i = 1; i < pops.length; i += 1) if (pops[i]!.last < pops[stalest]!.last) stalest = i;
+    pops[stalest] = fresh;
   }
 
   #resource(key16: Key16, at: number): ResourceDemand {
@@ -289,7 +303,7 @@ export class History {
     return this.rings.open();
   }
 
-  /** Frees a sixteenth of the room: what is asked for least, counting the recent past most. */
+  /** Frees an eighth of the room: what is asked for least, counting the recent past most. */
   #forget(at: number): void {
     const all = [...this.#resources.values()].map((resource) => ({
       resource,
@@ -301,7 +315,7 @@ export class History {
         a.resource.last - b.resource.last ||
         (a.resource.key16 < b.resource.key16 ? -1 : 1),
     );
-    for (const { resource } of all.slice(0, Math.ceil(all.length / 16))) {
+    for (const { resource } of all.slice(0, Math.ceil(all.length / 8))) {
       if (resource.slot >= 0) this.rings.close(resource.slot);
       for (const region of resource.regions) if (region.slot >= 0) this.rings.close(region.slot);
       this.#resources.delete(resource.key16);
@@ -356,7 +370,7 @@ export class History {
       ];
       demand.slot = open(saved);
     }
-    for (const one of pops) {
+    for (const one of pops.slice(0, POPS_MAX)) {
       const [pop, ...n] = one as [PopId, ...unknown[]];
       if (typeof pop !== 'string' || !isNumbers(n, 3)) continue;
       resource.pops.push({ pop, first: n[0]!, last: n[1]!, total: n[2]! });

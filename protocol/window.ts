@@ -90,7 +90,8 @@ export class DemandWindow {
     if (!seen.shareable || (seen.query === true && !this.#queryShared(seen.key16, seen.clientPrefix))) return;
     const { data } = this.#pairs.offer(seen.key16 + seen.region);
     data.bytes += seen.bytes;
-    data.size = seen.size;
+    // An answer without a body (304, HEAD) or with a part of it says nothing of the size.
+    data.size = Math.max(data.size, seen.size);
     data.site = seen.site;
     if (seen.kind !== undefined) data.kind = seen.kind;
     if (seen.group !== undefined) data.group = seen.group;

@@ -55,6 +55,13 @@ test('a resource with a query is spoken of after three client prefixes, not thre
   expect(window.close(2000, CAPACITIES, WORTH).resources[0]?.regions[0]?.count).toBe(2);
 });
 
+test('an answer without a body does not change the size', () => {
+  const window = open();
+  window.observe(seen(1));
+  window.observe(seen(1, { bytes: 0, size: 0 }));
+  expect(window.close(1000, CAPACITIES, WORTH).resources[0]).toMatchObject({ size: 1000 });
+});
+
 test('companions are what one client asks for within a minute', () => {
   const window = open();
   window.observe(seen(1, { at: 0 }));
