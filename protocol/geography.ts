@@ -111,6 +111,7 @@ export function createGeography(
     (bytes.length === 4 ? tries.v4 : tries.v6).add(bytes, length, indexOf(region));
   }
   // Few distinct answers exist, so they are made once: location allocates nothing afterwards.
+  const byNetwork: Located[] = [];
   const interned = new Map<string, Located[]>();
   const located = (by: Located['by'], region: RegionId, scope: number): Located => {
     let list = interned.get(region);
@@ -139,7 +140,11 @@ export function createGeography(
     const found = (bytes.length === 4 ? tries.v4 : tries.v6).find(bytes);
     const value = Math.floor(found / 256);
     const depth = found - value * 256;
-    if (value >= 0) return located('network', regions[value]!, depth + extra);
+    if (value >= 0) {
+      const slot = value * 256 + depth + extra;
+      byNetwork[slot] ??= located('network', regions[value]!, depth + extra);
+      return byNetwork[slot];
+    }
     if (!countryOf) return located('default', charter.defaultRegion, depth === 0 ? 0 : depth + extra);
     const { country, prefixLength: decided } = countryOf(bytes);
     const region = country === undefined ? undefined : ownProperty(charter.countries, country);

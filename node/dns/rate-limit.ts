@@ -32,7 +32,7 @@ export class RateLimit {
     this.#seed = seed;
   }
 
-  /** What to do with an answer to `client`. Loopback is never limited. `nowMs` is monotonic. */
+  /** What to do with an answer to `client`. Loopback is never limited. A clock that is set back costs a refill, no more. */
   judge(client: Uint8Array, error: boolean, nowMs: number): RateVerdict {
     const rate = error ? this.#options.errorsPerSecond : this.#options.answersPerSecond;
     if (rate === 0 || isLoopback(client)) return 'send';
@@ -42,7 +42,8 @@ export class RateLimit {
     h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
     const at = (h ^ (h >>> 13)) & (BUCKETS - 1);
     const filled = this.#filledAtMs[at]!;
-    const tokens = filled === 0 ? rate : Math.min(rate, this.#tokens[at]! + ((nowMs - filled) * rate) / 1000);
+    const tokens =
+      filled === 0 ? rate : Math.min(rate, this.#tokens[at]! + (Math.max(0, nowMs - filled) * rate) / 1000);
     this.#filledAtMs[at] = nowMs;
     if (tokens >= 1) {
       this.#tokens[at] = tokens - 1;

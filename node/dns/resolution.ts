@@ -57,6 +57,7 @@ export class Resolution {
     const found = this.#found;
     found.site = found.key16 = found.text = found.sets = found.cut = undefined;
     found.rank = 0;
+    if (this.#resource(key)) return found;
     const node = this.#zones.node(key);
     if (node) {
       found.zone = node.zone;
@@ -75,6 +76,21 @@ export class Resolution {
       if (found.text) found.kind = 'name';
     }
     return found;
+  }
+
+  /** The name of a resource, found by its form: the common case, which one look-up decides. */
+  #resource(key: NameKey): boolean {
+    if (key.charCodeAt(0) !== 26 || key.charCodeAt(28) !== LETTER_R || key.charCodeAt(27) !== 1) return false;
+    const above = this.#zones.node(key.slice(27));
+    if (!above?.resources || this.#texts.size > 0) return false;
+    const key16 = key16OfLabel(key, 1);
+    if (!key16) return false;
+    const found = this.#found;
+    found.kind = 'name';
+    found.zone = above.zone;
+    found.site = above.zone.site;
+    found.key16 = key16;
+    return true;
   }
 
   /** A name that is not in the zones: below a site, a wildcard or nothing. */

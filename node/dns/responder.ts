@@ -44,9 +44,8 @@ export interface ResponderDeps {
   readonly regionOf: (address: Uint8Array, prefixLength: number) => Pick<Located, 'region' | 'scope'>;
   readonly cookies: Cookies | undefined;
   readonly rateLimit: RateLimit | undefined;
-  /** Unix ms, and ms of a clock that never goes back. */
+  /** Unix ms. */
   readonly now: () => number;
-  readonly monotonic: () => number;
 }
 
 /** What became of a packet, counted by who owns the socket. Indices: `Tally`. */
@@ -113,11 +112,7 @@ export class Responder {
       if (query.questionEnd > HEADER_BYTES) this.#fill(client, nowMs);
     } else answer.rcode = parsed;
     if (!trusted && this.#deps.rateLimit) {
-      const verdict = this.#deps.rateLimit.judge(
-        client,
-        answer.rcode !== RCODE.NOERROR,
-        this.#deps.monotonic(),
-      );
+      const verdict = this.#deps.rateLimit.judge(client, answer.rcode !== RCODE.NOERROR, nowMs);
       if (verdict !== 'send') {
         tally[TALLY.limited]! += 1;
         if (verdict === 'drop') return undefined;

@@ -98,7 +98,6 @@ export function createDnsServer(options: DnsServerOptions, deps: DnsServerDeps):
         cookies,
         rateLimit,
         now: () => deps.clock.now(),
-        monotonic: () => deps.clock.monotonic(),
       },
     );
   let responder = responderOf();

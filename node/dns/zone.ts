@@ -49,6 +49,8 @@ export interface Node {
   readonly sets: Map<number, RecordSet>;
   /** Where authority ends, if it ends at this name or above it: the node with the name servers of the zone below. */
   cut: Node | undefined;
+  /** Whether it is the `r` of a site's zone, and no name below it stands in the zone. */
+  resources: boolean;
   /** A PoP is the answer: the nearest of the site (0) or the one after that (1). */
   routed: { readonly site: SiteId; readonly rank: number } | undefined;
 }
@@ -97,6 +99,14 @@ export class Zones {
       // What a parent zone says below the apex of a zone that is ours too does not count.
       if (this.zoneOf(key) !== node.zone) this.#nodes.delete(key);
       else node.cut = this.#cutAbove(node);
+    }
+    for (const zone of this.#zones.values()) {
+      const node = this.#nodes.get(`\u0001r${zone.key}`);
+      if (node?.zone === zone && zone.site !== undefined) node.resources = node.cut === undefined;
+    }
+    for (const { key } of this.#nodes.values()) {
+      const above = this.#nodes.get(key.slice(parentAt(key)));
+      if (above && above.key !== key) above.resources = false;
     }
   }
 
@@ -219,7 +229,7 @@ export class Zones {
     const known = this.#nodes.get(key);
     if (known && known.zone === zone) return known;
     // A zone's own apex replaces what a parent zone says of that name, apart from the delegation it may hold.
-    const node: Node = { zone, key, sets: new Map(), cut: undefined, routed: undefined };
+    const node: Node = { zone, key, sets: new Map(), cut: undefined, resources: false, routed: undefined };
     if (!known || known.zone.key.length < zone.key.length) this.#nodes.set(key, node);
     if (key !== zone.key) this.#make(key.slice(parentAt(key)), zone);
     return node;

@@ -123,7 +123,6 @@ export function createWorld(options: WorldOptions = {}) {
       cookies: new Cookies(Buffer.from('e5e973e5a6b2a43f48e7dc849e37bfcf', 'hex')),
       rateLimit: options.rateLimit && new RateLimit(options.rateLimit, 7),
       now: () => time.nowMs,
-      monotonic: () => time.nowMs,
     },
   );
   const raw = (bytes: Uint8Array, client = '203.0.113.50', transport: Transport = 'udp') =>
