@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { PresageError } from '../../protocol/errors.ts';
 import { key16Of } from '../../protocol/ids.ts';
 import type { Standing } from '../../protocol/replica.ts';
-import { type RequestLines, variantOf } from './caching/vary.ts';
+import type { RequestLines } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import { canonicalHost, canonicalTarget, hostName } from './key.ts';
 import type { StoredResponse } from './stored.ts';
@@ -50,8 +50,7 @@ export class Lookup {
     for (const replica of index.get(resolved.key16)) {
       if (best && best.stored.replica.receivedAt >= replica.receivedAt) continue;
       const stored = this.#context.stored(replica);
-      if (stored.names === '*') continue;
-      if (stored.names.length > 0 && variantOf(stored.names, lines) !== replica.variant) continue;
+      if (!stored.selectedBy(lines)) continue;
       const standing = index.standing(replica);
       if (standing === 'gone') continue;
       best = { stored, standing };

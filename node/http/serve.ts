@@ -150,9 +150,7 @@ export class Server {
       switch (outcome.kind) {
         case 'stored': {
           const stored = this.#context.stored(outcome.replica);
-          const fits =
-            stored.names !== '*' && variantOf(stored.names, request.lines) === outcome.replica.variant;
-          if (fits && deps.index.standing(outcome.replica) === 'valid') {
+          if (stored.selectedBy(request.lines) && deps.index.standing(outcome.replica) === 'valid') {
             const detail = outcome.how === 'peer' ? 'detail=peer; stored' : 'fwd-status=304';
             const status = `fwd=${why}; ${detail}${collapsed}`;
             const sent = await this.#sendStored(request, response, stored, deps.demand.now(), status);

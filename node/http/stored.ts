@@ -1,5 +1,5 @@
 import type { Replica } from '../../protocol/replica.ts';
-import { type Fields, firstOf } from './caching/fields.ts';
+import { type Fields, firstOf, linesOf, membersOf } from './caching/fields.ts';
 import {
   ageValue,
   explicitLifetime,
@@ -9,7 +9,7 @@ import {
   staleLimits,
 } from './caching/freshness.ts';
 import { policyOf } from './caching/policy.ts';
-import { varyNames } from './caching/vary.ts';
+import { favouriteLanguage, type RequestLines, variantOf, varyNames } from './caching/vary.ts';
 
 /** Fields that the edge writes itself when it serves a stored response. */
 const OWN = new Set(['content-length', 'age', 'connection', 'via', 'cache-status', 'transfer-encoding']);
@@ -33,6 +33,8 @@ export class StoredResponse {
   /** Demand ms at which the response was made, as far as its age tells. */
   readonly bornAt: number;
   readonly contentType: string | undefined;
+  /** Language of a response that differs by nothing but Accept-Language, if it says so. */
+  readonly language: string | undefined;
   readonly setsCookie: boolean;
   readonly via: string;
   readonly upstreamStatus: string | undefined;
@@ -54,6 +56,9 @@ export class StoredResponse {
     this.limits = staleLimits(policy.directives);
     this.bornAt = replica.receivedAt - ageValue(headers) * 1000;
     this.contentType = firstOf(headers, 'content-type');
+    const languages = membersOf(linesOf(headers, 'content-language'));
+    const negotiated = this.names.length === 1 && this.names[0] === 'accept-language';
+    this.language = negotiated && languages.length === 1 ? languages[0]?.toLowerCase() : undefined;
     this.setsCookie = firstOf(headers, 'set-cookie') !== undefined;
     this.upstreamStatus = firstOf(headers, 'cache-status');
     const upstreamVia = firstOf(headers, 'via');
@@ -63,6 +68,16 @@ export class StoredResponse {
       this.#fields.push(name, value);
       if (WITH_304.has(name)) this.#short.push(name, value);
     }
+  }
+
+  /**
+   * Whether a request selects it (RFC 9111 §4.1): all that it varies by is the same, or it is in the very language that
+   * the client wants above all others, which the origin would choose too.
+   */
+  selectedBy(lines: RequestLines): boolean {
+    if (this.names === '*') return false;
+    if (this.names.length === 0 || variantOf(this.names, lines) === this.replica.variant) return true;
+    return this.language !== undefined && favouriteLanguage(lines('accept-language')) === this.language;
   }
 
   get headers(): Fields {

@@ -60,6 +60,15 @@ export function canonicalEncodings(lines: readonly string[]): string {
 /** What a client of today sends, for requests that no client made. */
 export const COMMON_ENCODINGS: string = ENCODINGS.join(', ');
 
+/** The one language that a client wants above all others, in lower case; `undefined` if there is no such one. */
+export function favouriteLanguage(lines: readonly string[]): string | undefined {
+  const [first, second] = membersOf(lines)
+    .map(weighted)
+    .sort((a, b) => b.weight - a.weight);
+  const clear = first && first.weight > 0 && first.weight > (second?.weight ?? 0) && first.value !== '*';
+  return clear ? first.value : undefined;
+}
+
 function weighted(member: string): { value: string; weight: number } {
   const [value = '', ...parameters] = member.toLowerCase().split(';');
   const quality = parameters.map((text) => text.trim()).find((text) => text.startsWith('q='));

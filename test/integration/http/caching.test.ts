@@ -266,6 +266,28 @@ describe('variants', () => {
   });
 });
 
+describe('a language', () => {
+  it('is chosen from the store when it is the one that the client wants above all', async () => {
+    await begin((message, response) => {
+      const language = String(message.headers['accept-language']).startsWith('de') ? 'de' : 'en';
+      const headers = {
+        'cache-control': 'max-age=60',
+        vary: 'Accept-Language',
+        'content-language': language,
+      };
+      response.writeHead(200, headers).end(language);
+    });
+    const text = async (language: string) => (await get('/a', { 'accept-language': language })).text();
+    expect(await text('de')).toBe('de');
+    await stored('/a');
+    expect(await text('fr;q=0.5, DE')).toBe('de');
+    expect(origin.seen).toHaveLength(1);
+    expect(await text('en, de;q=0.9')).toBe('en');
+    expect(await text('de;q=0.9, fr;q=0.9')).toBe('de');
+    expect(origin.seen).toHaveLength(3);
+  });
+});
+
 describe('variants that a client makes up', () => {
   it('are bounded in number and length', async () => {
     await begin((message, response) => {
