@@ -13,8 +13,10 @@ import { hashOfVariant, key16OfVariant, type VariantId } from './versions.ts';
 
 /** Changes remembered for peers that missed some; one that missed more asks for everything. */
 const LOG_LENGTH = 16_384;
-/** Variants remembered per peer, some 250 bytes each; those told of longest ago go first. */
-export const MAX_HOLDINGS_PER_PEER = 32_768;
+/** Variants remembered of all peers, some 250 bytes each; the peers share evenly, and what was told longest ago goes first. */
+export const MAX_HOLDINGS = 262_144;
+const MAX_HOLDINGS_PER_PEER = 32_768;
+const MIN_HOLDINGS_PER_PEER = 512;
 /** Peers remembered, connected or not. */
 const MAX_PEERS = 512;
 
@@ -131,7 +133,7 @@ export class PeerHoldings {
   readonly #peers = new Map<PopId, Peer>();
   readonly #max: number;
 
-  constructor(max = MAX_HOLDINGS_PER_PEER) {
+  constructor(max = MAX_HOLDINGS) {
     this.#max = max;
   }
 
@@ -231,10 +233,12 @@ export class PeerHoldings {
   }
 
   #take(pop: PopId, peer: Peer, rows: readonly CatalogueRow[]): void {
+    const even = Math.floor(this.#max / this.#peers.size);
+    const share = Math.min(MAX_HOLDINGS_PER_PEER, Math.max(MIN_HOLDINGS_PER_PEER, even));
     for (const { id, held } of rows) {
       this.#remove(pop, peer, id);
       if (!held) continue;
-      if (peer.ids.size >= this.#max) this.#remove(pop, peer, peer.ids.values().next().value!);
+      while (peer.ids.size >= share) this.#remove(pop, peer, peer.ids.values().next().value!);
       peer.ids.add(id);
       const key16 = key16OfVariant(id);
       let holders = this.#byKey.get(key16);

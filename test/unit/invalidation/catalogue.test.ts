@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Catalogue } from '../../../protocol/catalogue.ts';
+import { PeerHoldings } from '../../../protocol/holdings.ts';
 import { HybridClock } from '../../../protocol/hybrid-clock.ts';
 import type { ContentHash } from '../../../protocol/ids.ts';
 import type { Invalidations, Purgeable } from '../../../protocol/invalidation.ts';
 import { encodeCatalogueGossip, MAX_REPLY_ROWS, SHARDS } from '../../../protocol/messages/catalogue.ts';
 import type { FetchedResponse, Replica, ReplicaSource } from '../../../protocol/replica.ts';
 import { validatorOf } from '../../../protocol/versions.ts';
-import { invalidationsOf, popOf, purgeAt, resource, tag, url } from './pops.ts';
+import { invalidationsOf, keyIn, popOf, purgeAt, resource, tag, url } from './pops.ts';
 
 const page = resource('a.example/page', ['news']);
 const hashOf = (text: string) => createHash('sha256').update(text).digest('hex') as ContentHash;
@@ -314,6 +315,25 @@ describe('holdings', () => {
     const delta = here.catalogue.log.publish()!;
     expect(encodeCatalogueGossip(delta).length).toBeLessThan(64 * 1024);
     expect(here.catalogue.log.unpublished).toBe(100);
+  });
+});
+
+describe('what is known of peers', () => {
+  it('is bounded: peers share evenly, and what was told last is kept', () => {
+    const peers = new PeerHoldings(2_000);
+    const idOf = (i: number) => keyIn(`a/${i}`);
+    const held = { content: hashOf('x'), size: 1, fence: new Map() };
+    for (const n of [1, 2]) {
+      const rows = Array.from({ length: 1_500 }, (_, i) => ({ id: idOf(i), held }));
+      peers.heard(popOf(n), { incarnation: 1, after: 0, upTo: 1_500, rows });
+    }
+    expect([peers.countOf(popOf(1)), peers.countOf(popOf(2))]).toEqual([1_500, 1_000]);
+    peers.heard(popOf(1), { incarnation: 2, after: 0, upTo: 1, rows: [{ id: idOf(9_999), held }] });
+    expect(peers.countOf(popOf(1))).toBe(1_000);
+    expect(peers.holders(idOf(9_999))).toHaveLength(1);
+    expect(peers.holders(idOf(0))).toEqual([]);
+    peers.forget(popOf(2));
+    expect(peers.holders(idOf(1_400)).map(({ pop }) => pop)).toEqual([popOf(1)]);
   });
 });
 
