@@ -22,6 +22,8 @@ export interface DemandRequest {
   readonly horizonMs: number;
   /** Of the upper quantile, such as 0.9. */
   readonly level: number;
+  /** Parameters of a trained network, which then takes part for busy series; the pool adds the one it has adopted. */
+  readonly network?: Float64Array;
 }
 
 /** Integers in thousandths of a request, 0 … 2³¹−1. */

@@ -29,11 +29,14 @@ export class Lane {
   readonly #dependencies: LaneDependencies;
   readonly #queue: Batch<unknown>[] = [];
   #thread: Thread | undefined;
+  readonly #batchMs: number;
   #busy = false;
   #closed = false;
   #restarts = 0;
 
-  constructor(dependencies: LaneDependencies) {
+  /** `batchMs` bounds one batch; a worker that takes longer is replaced. */
+  constructor(dependencies: LaneDependencies, batchMs = BATCH_MS_MAX) {
+    this.#batchMs = batchMs;
     this.#dependencies = dependencies;
   }
 
@@ -117,7 +120,7 @@ export class Lane {
     this.#thread ??= this.#start();
     const { remote, died, terminate } = this.#thread;
     // A hung worker is ended; its death then fails the attempt.
-    const cancel = this.#dependencies.clock.after(BATCH_MS_MAX, () => void terminate());
+    const cancel = this.#dependencies.clock.after(this.#batchMs, () => void terminate());
     try {
       return await Promise.race([batch.run(remote), died]);
     } finally {

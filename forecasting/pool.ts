@@ -2,6 +2,7 @@ import * as Comlink from 'comlink';
 import { PresageError } from '../protocol/errors.ts';
 import { cheapForecast, type DemandForecast, type DemandHistory, type DemandRequest } from './demand.ts';
 import { Lane, type LaneDependencies } from './lane.ts';
+import { PARAMETERS } from './models/recurrent.ts';
 import { packDemand, packSeries } from './packing.ts';
 import { cheapPrediction } from './prediction.ts';
 import type { ForecastRequest, Series, SeriesForecast } from './series.ts';
@@ -33,6 +34,9 @@ export interface PoolProgress {
   readonly cheap: number;
   /** Duration of the last call. */
   readonly lastMs: number;
+  /** Whether a network is being trained, and whether one is in use. */
+  readonly training: boolean;
+  readonly network: boolean;
 }
 
 const BATCH = 64;
@@ -40,6 +44,16 @@ const BATCH = 64;
 const PENDING_MAX = 65_536;
 /** Calls that may wait; above it the caller is told `MAILBOX_FULL`. */
 const WAITING_MAX = 32;
+/** Hours; day and week. */
+const TRAINING_SEASONS = [24, 168] as const;
+/** Four days a window, of which the first only warms up. */
+const TRAINING_LENGTH = 96;
+/** Less than this is too short for a window, with the week before it. */
+export const TRAINING_HOURS_MIN = 168 + 24 + 1 + TRAINING_LENGTH;
+/** Some eight seconds of one core; more windows gain little on M4. */
+const TRAINING_WINDOWS = 16_000;
+/** A training that takes longer hangs. */
+const TRAINING_MS_MAX = 600_000;
 
 /**
  * Worker threads that forecast. A series always goes to the same worker, by hash of its id. Threads start with the
@@ -56,6 +70,8 @@ export class ForecastPool {
   #cheap = 0;
   #lastMs = 0;
   #closed = false;
+  #training: Lane | undefined;
+  #network: Float64Array | undefined;
 
   constructor(options: PoolOptions, dependencies: LaneDependencies) {
     const workers = Math.max(1, Math.trunc(options.workers));
@@ -75,7 +91,7 @@ export class ForecastPool {
         const packed = packDemand(part);
         return worker.forecastDemand(
           Comlink.transfer(packed, [packed.heads.buffer, packed.cells.buffer]),
-          request,
+          this.#network === undefined ? request : { network: this.#network, ...request },
         );
       },
       cheap: (history) => cheapForecast(history, request),
@@ -97,6 +113,53 @@ export class ForecastPool {
     });
   }
 
+  /**
+   * Trains the network on hourly series (`TRAINING_HOURS_MIN` values and more) in a thread of its own, from the adopted
+   * one or afresh, and hands its parameters back; they are not used before they are adopted. One training at a time.
+   * The same series and seed give the same parameters. Fails with `MAILBOX_FULL`, `CANCELLED` or `WORKER_FAILED`.
+   */
+  async train(
+    series: readonly Series[],
+    { seed, windows = TRAINING_WINDOWS, signal }: { seed: number; windows?: number; signal?: AbortSignal },
+  ): Promise<Float64Array> {
+    if (this.#closed || signal?.aborted) throw new PresageError('CANCELLED', 'the training was called off');
+    if (this.#training !== undefined) throw new PresageError('MAILBOX_FULL', 'a training is under way');
+    const lane = new Lane(this.#dependencies, TRAINING_MS_MAX);
+    this.#training = lane;
+    const abort = () => void lane.close();
+    signal?.addEventListener('abort', abort);
+    try {
+      return await new Promise<Float64Array>((resolve, reject) => {
+        lane.add<Float64Array>({
+          wanted: () => true,
+          run: (worker) => {
+            const packed = packSeries(series);
+            const options = { seasons: TRAINING_SEASONS, windows, length: TRAINING_LENGTH, seed };
+            return worker.train(
+              Comlink.transfer(packed, [packed.heads.buffer, packed.cells.buffer]),
+              options,
+              this.#network,
+            );
+          },
+          done: resolve,
+          failed: reject,
+        });
+      });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      this.#training = undefined;
+      await lane.close();
+    }
+  }
+
+  /** Uses a trained network from the next call on, as it came from `train` or was kept from an earlier life. */
+  adopt(network: Float64Array): void {
+    if (network.length !== PARAMETERS || !network.every(Number.isFinite)) {
+      throw new PresageError('INPUT_MALFORMED', 'not the parameters of this network');
+    }
+    this.#network = network.slice();
+  }
+
   progress(): PoolProgress {
     return {
       workers: this.#lanes.length,
@@ -106,6 +169,8 @@ export class ForecastPool {
       done: this.#done,
       cheap: this.#cheap,
       lastMs: this.#lastMs,
+      training: this.#training !== undefined,
+      network: this.#network !== undefined,
     };
   }
 
@@ -113,7 +178,9 @@ export class ForecastPool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const proceed of this.#waiting.splice(0)) proceed();
-    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    await Promise.all(
+      [...this.#lanes, ...(this.#training ? [this.#training] : [])].map((lane) => lane.close()),
+    );
   }
 
   /** Ends one worker as a crash would, for tests and drills. */

@@ -1,5 +1,6 @@
 import { combine } from './combination.ts';
 import type { DemandRequest } from './demand.ts';
+import { recurrent } from './models/recurrent.ts';
 import { bridgeOutages } from './outages.ts';
 import { integral, type Ring } from './ring.ts';
 import { select } from './selection.ts';
@@ -29,6 +30,10 @@ const SEASONS = [24, 168] as const;
 const HOURS_LEAST = 60;
 /** Below this mean count an hour there is no curve to see; rates do as well. */
 const HOURLY_LEAST = 1;
+/** From this mean count an hour on, a network's percent is worth a millisecond. */
+const NETWORK_LEAST = 100;
+/** Parameters by which one network is told from another. */
+const SIGNED_PARAMETERS = 8;
 /** Hold-outs of the hourly models: half an offline forecast's, for twice its speed. */
 const HOLDOUTS = 5;
 /** Power of the weights: with few hold-outs and few models milder than offline. */
@@ -77,10 +82,10 @@ export function seasonalOutlook(
   const start = hours.start + hours.values.length * hours.stepMs;
   const reach = Math.ceil((request.now + request.horizonMs - start) / hours.stepMs);
   const steps = Math.min(CURVES_MAX, Math.max(CURVE_HOURS, reach));
-  const signature = signatureOf(hours, steps);
+  const signature = signatureOf(hours, steps, request.network);
   let curve = memo?.get(id, signature);
   if (curve === undefined) {
-    const found = fittedCurve(hours, steps, signature);
+    const found = fittedCurve(hours, steps, signature, request.network);
     if (found === undefined) return undefined;
     curve = found;
     memo?.set(id, curve);
@@ -95,7 +100,12 @@ export function seasonalOutlook(
   };
 }
 
-function fittedCurve(hours: Ring, steps: number, signature: number): Curve | undefined {
+function fittedCurve(
+  hours: Ring,
+  steps: number,
+  signature: number,
+  network: Float64Array | undefined,
+): Curve | undefined {
   const values = cleaned(hours.values, SEASONS[0], hours.values.length);
   let total = 0;
   for (const value of values) total += value;
@@ -106,7 +116,9 @@ function fittedCurve(hours: Ring, steps: number, signature: number): Curve | und
   const counts = selection.class === 'counts';
   const { model, mean, residuals, fitted } = combine(
     values,
-    selection.models,
+    network !== undefined && !counts && total >= NETWORK_LEAST * values.length
+      ? [...selection.models, recurrent('gru', network)]
+      : selection.models,
     steps,
     selection.seasons,
     counts ? selection.options : { ...selection.options, metric: 'absolute', power: POWER, blocks: 1 },
@@ -125,7 +137,7 @@ function fittedCurve(hours: Ring, steps: number, signature: number): Curve | und
 }
 
 /** FNV-1a over the counts, the start and the reach: equal signatures mean, but for one in four billion, equal rings. */
-function signatureOf(hours: Ring, steps: number): number {
+function signatureOf(hours: Ring, steps: number, network: Float64Array | undefined): number {
   let hash = 0x811c9dc5;
   const mix = (value: number) => {
     hash = Math.imul(hash ^ (value >>> 0), 0x01000193);
@@ -134,6 +146,9 @@ function signatureOf(hours: Ring, steps: number): number {
   mix(hours.start);
   mix(hours.values.length);
   mix(steps);
+  if (network !== undefined) {
+    for (let i = 0; i < SIGNED_PARAMETERS; i++) mix(Math.round(network[i]! * 2 ** 31));
+  }
   for (let i = 0; i < hours.values.length; i++) mix(hours.values[i]!);
   return hash >>> 0;
 }

@@ -1,9 +1,12 @@
 import { parentPort } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
+import { seededRandom } from '../protocol/random.ts';
 import { type DemandForecast, type DemandRequest, forecastDemand } from './demand.ts';
 import { type PackedDemand, type PackedSeries, unpackDemand, unpackSeries } from './packing.ts';
 import { predictSeries } from './prediction.ts';
+import { freshNetwork, type TrainingOptions, trainNetwork } from './recurrent-training.ts';
+import { count } from './ring.ts';
 import { SeasonalMemo } from './seasonal-outlook.ts';
 import type { ForecastRequest, SeriesForecast } from './series.ts';
 
@@ -11,6 +14,12 @@ import type { ForecastRequest, SeriesForecast } from './series.ts';
 export interface ForecastWorker {
   forecastDemand(batch: PackedDemand, request: DemandRequest): DemandForecast[];
   predict(batch: PackedSeries, request: ForecastRequest): SeriesForecast[];
+  /** Trains a network on hourly series, from `initial` or afresh; takes seconds, so it has a thread of its own. */
+  train(batch: PackedSeries, options: NetworkTraining, initial?: Float64Array): Float64Array;
+}
+
+export interface NetworkTraining extends TrainingOptions {
+  readonly seed: number;
 }
 
 const memo = new SeasonalMemo();
@@ -26,6 +35,11 @@ const worker: ForecastWorker = {
         [mean, lower, upper].map((row) => row.buffer as ArrayBuffer),
       ),
     );
+  },
+  train(batch, options, initial) {
+    const random = seededRandom(options.seed);
+    const series = unpackSeries(batch).map(({ values }) => Float64Array.from(values, count));
+    return trainNetwork(initial ?? freshNetwork(random), series, options, random);
   },
 };
 

@@ -1,8 +1,12 @@
 import { BurstDetector, type BurstOptions, FAST_BURSTS, MINUTE_BURSTS } from '../../forecasting/bursts.ts';
+import { combine } from '../../forecasting/combination.ts';
 import { exponentialSmoothing } from '../../forecasting/models/exponential-smoothing.ts';
 import type { Model } from '../../forecasting/models/model.ts';
+import { recurrent } from '../../forecasting/models/recurrent.ts';
 import { predictSeries } from '../../forecasting/prediction.ts';
+import { freshNetwork, trainNetwork } from '../../forecasting/recurrent-training.ts';
 import { LEAN_MODELS, SEASONAL_MODELS } from '../../forecasting/repertoire.ts';
+import { select } from '../../forecasting/selection.ts';
 import { seededRandom } from '../../protocol/random.ts';
 import { presage, row, SHIFTS, scoreM4 } from './forecast.ts';
 import {
@@ -18,8 +22,8 @@ import {
 } from './forecast-data.ts';
 import { poissonDeviance } from './forecast-scores.ts';
 
-/** `node test/bench/forecast-tables.ts [models|counts|shop|bursts]…`: the tables behind the forecasting claims. */
-const TABLES: Record<string, () => void> = { models, counts, shop, bursts };
+/** `node test/bench/forecast-tables.ts [models|network|counts|shop|bursts]…`: the tables behind the forecasting claims. */
+const TABLES: Record<string, () => void> = { models, network, counts, shop, bursts };
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 /** Each model alone on M4 Hourly, the combination, and how much weight the selection gave to whom. */
@@ -51,6 +55,45 @@ function models(): void {
     );
   }
   for (const shift of SHIFTS) say(row(`combination, shift ${shift}`, scoreM4(samples, shift, presage)));
+}
+
+/** Every hold-out and its shifts lie behind this many points from the end, which training does not see. */
+const UNSEEN = 144;
+const WINDOWS = 16_000;
+
+/** The recurrent network, trained on what lies before all hold-outs: alone, and what it adds to the combination. */
+function network(): void {
+  const samples = m4Hourly();
+  if (samples === undefined) return void say(absent('m4-hourly-train.csv'));
+  const seen = samples.map(({ values }) => values.slice(0, values.length - UNSEEN));
+  const options = { seasons: [24, 168], windows: WINDOWS, length: 96 } as const;
+  const used = process.cpuUsage();
+  const parameters = trainNetwork(freshNetwork(seededRandom(3)), seen, options, seededRandom(4));
+  const model = recurrent('gru', parameters);
+  say(
+    `recurrent network, ${WINDOWS} windows: trained in ${(process.cpuUsage(used).user / 1e6).toFixed(1)} s of processor`,
+  );
+  const weighed: number[] = [];
+  for (const shift of SHIFTS) {
+    const alone = scoreM4(samples, shift, (values, seasons) => ({
+      mean: model
+        .forecast({ values, origins: [values.length], horizon: 48, seasons })[0]!
+        .map((x) => Math.max(0, x)),
+    }));
+    const combined = (models: readonly Model[]) =>
+      scoreM4(samples, shift, (values, seasons) => {
+        const selection = select(values, seasons, 48, { holdouts: 10 });
+        const { mean: forecast, weights } = combine(values, models, 48, selection.seasons, selection.options);
+        const own = weights.find(({ name }) => name === 'gru');
+        if (own) weighed.push(own.weight);
+        return { mean: forecast };
+      }).owa.toFixed(4);
+    say(
+      `  shift ${shift}: alone OWA ${alone.owa.toFixed(4)}, ${alone.msPerSeries.toFixed(2)} ms; combination without it ` +
+        `${combined(SEASONAL_MODELS)}, with it ${combined([...SEASONAL_MODELS, model])}`,
+    );
+  }
+  say(`  mean weight that the selection gave it: ${mean(weighed).toFixed(3)}`);
 }
 
 const STEPS = 24;

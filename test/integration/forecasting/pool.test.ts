@@ -1,5 +1,7 @@
 import { PassThrough, Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
+import { forecastDemand } from '../../../forecasting/demand.ts';
+import { recurrent } from '../../../forecasting/models/recurrent.ts';
 import { ForecastPool } from '../../../forecasting/pool.ts';
 import { predictSeries } from '../../../forecasting/prediction.ts';
 import type { Series } from '../../../forecasting/series.ts';
@@ -33,7 +35,7 @@ const series = (count: number): Series[] =>
     stepMs: 3_600_000,
     values: Float64Array.from(
       { length: 600 },
-      (_, t) => 100 + 40 * Math.sin((t / 24) * 2 * Math.PI) + ((i * 31 + t * 17) % 13),
+      (_, t) => 100 + 40 * Math.sin((t / 24) * 2 * Math.PI) + ((i * 31 + t * t * 7) % 101) / 8,
     ),
   }));
 const REQUEST = { horizon: 24, seasons: [24, 168], level: 0.95 };
@@ -110,6 +112,39 @@ describe('ForecastPool', () => {
     expect(answer?.id).toBe('a');
     expect(answer?.mean).toBeGreaterThan(8000);
     expect(answer?.mean).toBeLessThan(12_000);
+  });
+});
+
+describe('training', () => {
+  it('learns a daily curve in a thread of its own, and the network then takes part', async () => {
+    const forecasts = pool(1);
+    const learned = series(12).map((one) => ({ ...one, values: one.values.map((value) => 20 * value) }));
+    const training = forecasts.train(learned, { seed: 1, windows: 1200 });
+    expect(forecasts.progress()).toMatchObject({ training: true, network: false });
+    await expect(forecasts.train(learned, { seed: 1 })).rejects.toMatchObject({ code: 'MAILBOX_FULL' });
+    const network = await training;
+    const [values, seasons] = [learned[0]!.values as Float64Array, [24, 168]];
+    const request = { values, origins: [552], horizon: 24, seasons };
+    const error = (row: Float64Array) => row.reduce((sum, x, h) => sum + Math.abs(x - values[552 + h]!), 0);
+    const trained = error(recurrent('gru', network).forecast(request)[0]!);
+    const flat = error(new Float64Array(24).fill(values[551]!));
+    expect(trained).toBeLessThan(0.35 * flat);
+    forecasts.adopt(network);
+    const hour = { start: 0, stepMs: 3_600_000, values: [...values] };
+    const empty = { start: 600 * 3_600_000, stepMs: 60_000, values: [] };
+    const demand = { now: 600 * 3_600_000, windowMs: 30_000, horizonMs: 7_200_000, level: 0.9 };
+    const history = { id: 'a', minute: empty, ten: empty, hour };
+    const [answer] = await forecasts.forecastDemand([history], demand);
+    expect(answer).toEqual(forecastDemand(history, { ...demand, network }));
+    expect(answer).not.toEqual(forecastDemand(history, demand));
+    expect(() => forecasts.adopt(new Float64Array(3))).toThrow();
+  });
+
+  it('is called off', async () => {
+    const controller = new AbortController();
+    const training = pool(1).train(series(4), { seed: 1, windows: 1_000_000, signal: controller.signal });
+    controller.abort();
+    await expect(training).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 });
 
