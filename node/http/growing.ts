@@ -61,7 +61,7 @@ export class GrowingBody {
 
   /**
    * Resolves when more may be pushed: at once while the store keeps what the window drops, else when the slowest
-   * reader has come near. `false` if nothing is stored and all readers have gone: then the rest is of no use.
+   * reader has come near. `false` if nothing is stored and nobody reads: then the rest is of no use.
    */
   async room(): Promise<boolean> {
     while (!this.#storing && this.#state === 'open') {
@@ -70,6 +70,8 @@ export class GrowingBody {
       for (const reader of this.#readers) slowest = Math.min(slowest, reader.at);
       this.#trim(slowest);
       if (this.#end - slowest < WINDOW_BYTES) return true;
+      // Who began the fill reads long before the window is full, or not at all.
+      if (!this.#attached) return false;
       await new Promise<void>((resolve) => this.#draining.push(resolve));
     }
     return true;

@@ -352,6 +352,18 @@ describe('a peer that has another variant', () => {
 });
 
 describe('the mirror', () => {
+  it('gives up at once on what does not fit into the store', async () => {
+    await begin(
+      (_message, response) =>
+        void response.writeHead(200, { 'cache-control': 'max-age=60' }).end(randomBytes(5_000_000)),
+      { blobs: { budgetBytes: 500_000 } },
+    );
+    const key = `127.0.0.1:${under.port}/a` as ResourceKey;
+    const ticket = under.index.begin(key, keyOf('/a'), under.site.id);
+    expect(await under.edge.fetchIntoStore(ticket, under.site, key, 'plan')).toBeUndefined();
+    expect(under.blobs.usage().diskBytes).toBe(0);
+  });
+
   it('brings the coded variant that clients of today ask for', async () => {
     await begin((message, response) => {
       const coded = String(message.headers['accept-encoding']);
