@@ -170,10 +170,11 @@ export class Invalidator {
       this.#refuse(token, coded(error));
       return;
     }
+    const since = this.#now;
     this.#persist(purges, []);
     this.#writes.whenWritten(
       purges,
-      () => this.#issued(token, purges, order),
+      () => this.#issued(token, purges, order, since),
       (code) => {
         this.#writes.forget(purges);
         this.#refuse(token, new PresageError(code));
@@ -182,7 +183,7 @@ export class Invalidator {
   }
 
   /** Own purges that are on disk now: in force, then told. */
-  #issued(token: number, purges: readonly SignedPurge[], order: PurgeOrder): void {
+  #issued(token: number, purges: readonly SignedPurge[], order: PurgeOrder, since: number): void {
     const removes: SignedPurge[] = [];
     for (const purge of purges) {
       const applied = this.#invalidations.apply(purge);
@@ -193,7 +194,7 @@ export class Invalidator {
     if (removes.length > 0) this.#persist([], removes);
     for (const peer of this.#peers.keys()) this.#push(peer, purges);
     const waitMs = order.wait ? (order.waitMs ?? WAIT_DEADLINE_MS) : 0;
-    this.#waiters.add(token, purges[0]!, this.#now, waitMs);
+    this.#waiters.add(token, purges[0]!, since, this.#now + waitMs);
   }
 
   #push(peer: PopId, purges: readonly SignedPurge[]): void {

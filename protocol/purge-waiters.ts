@@ -7,7 +7,7 @@ export interface PurgeResult {
   readonly seq: number;
   readonly acknowledged: readonly PopId[];
   readonly missing: readonly PopId[];
-  /** Real ms from the moment at which the purge was in force here to each acknowledgement. */
+  /** Real ms from the order to each acknowledgement. */
   readonly afterMs: ReadonlyMap<PopId, number>;
 }
 
@@ -34,9 +34,9 @@ export class PurgeWaiters {
     return this.#waiters.length;
   }
 
-  /** Waits from `now` until all connected peers have acknowledged, for `waitMs` at most. */
-  add(token: number, purge: SignedPurge, now: number, waitMs: number): void {
-    this.#waiters.push({ token, purge, since: now, acknowledged: new Map(), until: now + waitMs });
+  /** Waits for a purge ordered at `since` until all connected peers have acknowledged, or until `until`; real ms. */
+  add(token: number, purge: SignedPurge, since: number, until: number): void {
+    this.#waiters.push({ token, purge, since, acknowledged: new Map(), until });
   }
 
   acknowledge(peer: PopId, ids: readonly string[], now: number): void {

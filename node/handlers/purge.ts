@@ -21,16 +21,15 @@ export async function purge(daemon: Daemon, params: Params<'purge'>): Promise<Pu
   const { soft, wait, timeoutMs } = params;
   const { orders, target } = ordersOf(daemon, params);
   const before = store.replicas.catalogue.shelf.size;
-  const results: Purged[] = [];
-  for (const order of orders) {
-    const message = { ...order, soft, wait };
-    results.push(
-      await actors.invalidator.ask<Purged>(
+  const results = await Promise.all(
+    orders.map((order) => {
+      const message = { ...order, soft, wait, waitMs: timeoutMs };
+      return actors.invalidator.ask<Purged>(
         (reply) => ({ type: 'issue', order: message, reply }) as const,
         timeoutMs + SLACK_MS,
-      ),
-    );
-  }
+      );
+    }),
+  );
   const tookMs = clock.monotonic() - startedAt;
   const last = results.at(-1);
   if (!last) throw new PresageError('RPC_PARAMS', 'no site holds anything that this could mean');
@@ -48,7 +47,7 @@ export async function purge(daemon: Daemon, params: Params<'purge'>): Promise<Pu
     removed: Math.max(0, before - store.replicas.catalogue.shelf.size),
     acknowledged: [identity.self, ...everywhere.filter((pop) => pop !== identity.self)].map((pop) => ({
       ...row(pop),
-      afterMs: tookMs,
+      afterMs: Math.max(...results.map(({ afterMs }) => afterMs.get(pop) ?? 0)),
     })),
     missing: missing.map((pop) => ({
       ...row(pop),
