@@ -6,6 +6,7 @@ import {
   BUSY,
   CALL,
   CANCEL,
+  type FrameReader,
   type FrameWriter,
   frameReader,
   frameWriter,
@@ -17,6 +18,8 @@ import {
 const WAITING_CALLS = 1024;
 /** A refusal is an error code and a sentence. */
 export const REFUSAL_BYTES = 512;
+/** A lane on which a frame has begun and nothing has followed for so long is given up, real ms. */
+const STALL_MS = 3_000;
 /** Real ms for opening a lane: two round trips. */
 const OPEN_MS = 5_000;
 
@@ -24,6 +27,14 @@ interface Outstanding {
   readonly request: Uint8Array;
   resolve(reply: Uint8Array): void;
   reject(error: PresageError): void;
+}
+
+interface Lane {
+  readonly stream: Stream;
+  readonly writer: FrameWriter;
+  readonly reader: FrameReader;
+  /** Monotonic ms of the last byte. */
+  heardAt: number;
 }
 
 /** The calling side of one (connection, protocol): one long-lived stream, several calls outstanding. */
@@ -43,7 +54,7 @@ export function createCaller(
 ): Caller {
   const waiting = new Map<number, Outstanding>();
   const outstanding = new Map<number, Outstanding>();
-  let lane: { stream: Stream; writer: FrameWriter } | undefined;
+  let lane: Lane | undefined;
   let opening = false;
   let nextCall = 1;
   let closed: PresageError | undefined;
@@ -82,8 +93,12 @@ export function createCaller(
         pump();
       },
     });
+    const writer = frameWriter(stream, gone);
+    const made: Lane = { stream, writer, reader, heardAt: deps.clock.monotonic() };
+    lane = made;
     stream.addEventListener('message', (event) => {
       deps.heard(event.data.byteLength);
+      made.heardAt = deps.clock.monotonic();
       try {
         reader.push(event.data);
       } catch (thrown) {
@@ -95,7 +110,8 @@ export function createCaller(
     stream.addEventListener('close', (event) => gone(event.error));
     // A peer that has closed its end answers nothing more.
     stream.addEventListener('remoteCloseWrite', () => gone(undefined));
-    lane = { stream, writer: frameWriter(stream, gone) };
+    // Either may have happened before there was anybody to hear of it.
+    if (stream.status !== 'open' || stream.remoteWriteStatus === 'closed') gone(undefined);
   };
   const open = async () => {
     opening = true;
@@ -143,6 +159,12 @@ export function createCaller(
           if (outstanding.delete(call)) lane?.writer.push(call, CANCEL, new Uint8Array());
           settle();
           reject(error);
+          if (lane?.reader.partial && deps.clock.monotonic() - lane.heardAt > STALL_MS) {
+            drop(
+              lane.stream,
+              new PresageError('PEER_TIMEOUT', 'the peer stopped in the middle of an answer'),
+            );
+          }
           pump();
         };
         const cancelTimer = deps.clock.after(deadlineMs, () => giveUp(new PresageError('PEER_TIMEOUT')));

@@ -31,8 +31,14 @@ export interface FrameSink {
   end(call: number, kind: number, payload: Uint8Array): void;
 }
 
+export interface FrameReader {
+  push(data: Data): void;
+  /** Whether a frame has begun and not ended. */
+  readonly partial: boolean;
+}
+
 /** Cuts what arrives into frames. `push` throws `WIRE_TOO_LARGE` or `WIRE_SCHEMA`: then the stream has to go. */
-export function frameReader(sink: FrameSink): { push(data: Data): void } {
+export function frameReader(sink: FrameSink): FrameReader {
   const header = Buffer.alloc(HEADER_BYTES);
   let headerBytes = 0;
   let payload: Uint8Array | undefined;
@@ -78,6 +84,9 @@ export function frameReader(sink: FrameSink): { push(data: Data): void } {
     push(data) {
       if (data instanceof Uint8Array) piece(data);
       else for (const bytes of data) piece(bytes);
+    },
+    get partial() {
+      return headerBytes > 0;
     },
   };
 }

@@ -3,7 +3,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { afterEach, describe, expect, it } from 'vitest';
 import { topicName } from '../../../node/adapters/gossip.ts';
 import { INNER_PROTOCOLS } from '../../../node/adapters/streams.ts';
-import { CALL, CANCEL, REPLY } from '../../../node/adapters/streams-frame.ts';
+import { CALL, CANCEL, REFUSED, REPLY } from '../../../node/adapters/streams-frame.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import { issueCard } from '../../../protocol/peer-card.ts';
 import { popIdOf } from '../../../protocol/pop-key.ts';
@@ -196,6 +196,65 @@ describe('an admitted peer that misbehaves', () => {
     expect(heard).toEqual([]);
     await honest.gossip.publish('purge', Buffer.from('honest'));
     await until('the honest one is heard', () => heard.includes(honest.self));
+  });
+});
+
+describe('an answering peer that misbehaves', () => {
+  const { id, maxReplyBytes } = PROTOCOLS.chunk;
+  const answers: [string, (call: number) => Buffer, string][] = [
+    ['more than the cap', (call) => frame(maxReplyBytes + 1, call, REPLY), 'WIRE_TOO_LARGE'],
+    ['an unknown kind', (call) => frame(0, call, 99), 'WIRE_SCHEMA'],
+    ['a question', (call) => frame(0, call, CALL), 'WIRE_SCHEMA'],
+    ['a refusal that is a novel', (call) => frame(100_000, call, REFUSED), 'WIRE_TOO_LARGE'],
+    [
+      'an answer to another question',
+      (call) => frame(3, call + 1, REPLY, Buffer.from('abc')),
+      'PEER_TIMEOUT',
+    ],
+    ['half an answer', (call) => frame(1000, call, REPLY, Buffer.from('abc')), 'PEER_TIMEOUT'],
+  ];
+  it.each(answers)('with %s fails the call, and the next one works', async (name, answer, code) => {
+    const { operator, victim } = await pair();
+    const { node, self } = await traitor(operator, victim);
+    let asked = 0;
+    const serve = (stream: Stream) => {
+      stream.addEventListener('message', (event) => {
+        const bytes = Buffer.from(event.data.subarray());
+        for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUInt32BE(at)) {
+          if (bytes[at + 8] !== CALL) continue;
+          asked += 1;
+          const call = bytes.readUInt32BE(at + 4);
+          if (name === 'half an answer' && asked === 2) continue;
+          stream.send(asked === 1 ? answer(call) : frame(2, call, REPLY, Buffer.from('ok')));
+        }
+      });
+    };
+    await node.handle(id, serve);
+    const first = victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 500 });
+    await expect(first).rejects.toMatchObject({ code });
+    // Half an answer occupies the lane until the peer has been silent for long enough.
+    if (name === 'half an answer') {
+      await pause(2_800);
+      await expect(
+        victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 300 }),
+      ).rejects.toMatchObject({ code: 'PEER_TIMEOUT' });
+    }
+    const second = await victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 2000 });
+    expect(Buffer.from(second).toString()).toBe('ok');
+  });
+
+  it('that closes its end, resets the stream or does not know the protocol is refused or lost, never awaited', async () => {
+    const { operator, victim } = await pair();
+    const { node, self } = await traitor(operator, victim);
+    const call = () => victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 10_000 });
+    const began = performance.now();
+    await expect(call()).rejects.toMatchObject({ code: 'PEER_REFUSED' });
+    await node.handle(id, (stream) => void stream.close());
+    await expect(call()).rejects.toMatchObject({ code: 'PEER_UNKNOWN' });
+    await node.unhandle(id);
+    await node.handle(id, (stream) => stream.abort(new Error('no')));
+    await expect(call()).rejects.toMatchObject({ code: 'PEER_UNKNOWN' });
+    expect(performance.now() - began).toBeLessThan(5_000);
   });
 });
 
