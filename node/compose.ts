@@ -279,7 +279,8 @@ async function countries(config: Config) {
 /** Where DNS sends clients of a PoP alone: to the address that it serves on. */
 function loneAddresses(config: Config, family: 4 | 6): readonly string[] {
   const host = config.http.listen?.host;
-  return host !== undefined && isIP(host) === family ? [host] : [];
+  // A wildcard is where to listen, not where to go.
+  return host !== undefined && isIP(host) === family && !/^(0\.0\.0\.0|::)$/.test(host) ? [host] : [];
 }
 
 function lacksOf({ identity, peers, store, capacity, config }: Daemon): string[] {

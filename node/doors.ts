@@ -1,10 +1,15 @@
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { PresageError } from '../protocol/errors.ts';
 import type { Geography } from '../protocol/geography.ts';
 import type { Random } from '../protocol/ports.ts';
 import type { Daemon } from './compose.ts';
+import type { Config } from './config.ts';
 import { printEndpoint } from './config-units.ts';
 import { createDnsServer, type DnsServer } from './dns/server.ts';
-import type { ZoneConfig } from './dns/zone.ts';
+import { zonesOfCharter } from './dns/zone.ts';
 import { handlersOf } from './handlers/handlers.ts';
+import type { EdgeTls, Listening } from './http/door.ts';
 import { listenSyslog } from './ingest/syslog.ts';
 import { bind } from './rpc/dispatch.ts';
 import type { EventHub } from './rpc/events.ts';
@@ -71,26 +76,57 @@ export async function openDoors(
     onClose('syslog', () => syslog.close());
   }
   if (config.http.listen) {
-    const { address } = await edge.listen(config.http.listen.host, config.http.listen.port);
+    const tls = await readTls(config);
+    const door = await edge.listen(config.http.listen.host, config.http.listen.port, tls);
     onClose('http', () => edge.close());
-    addresses.http = `http://${address}`;
+    addresses.http = `${tls ? 'https' : 'http'}://${door.address}`;
+    if (tls) {
+      const renew = () => void renewTls(daemon, door);
+      process.on('SIGHUP', renew);
+      onClose('certificate renewal', () => void process.off('SIGHUP', renew));
+    }
   }
   if (identity.charter.sites.length === 0)
     log.warn('no site is configured: start with --origin URL, or give a charter');
   return { http: addresses.http, dns: addresses.dns, rpc, dnsServer };
 }
 
+/** The PEM files of `http.tls`, or nothing. Fails with `CONFIG_INVALID`. */
+async function readTls({ http: { tls } }: Config): Promise<EdgeTls | undefined> {
+  if (tls.certificate === undefined || tls.key === undefined) return undefined;
+  try {
+    const [certificate, key] = await Promise.all([
+      readFile(tls.certificate, 'utf8'),
+      readFile(tls.key, 'utf8'),
+    ]);
+    createSecureContext({ cert: certificate, key });
+    return { certificate, key };
+  } catch (error) {
+    throw new PresageError('CONFIG_INVALID', `http.tls: ${(error as Error).message}`, {}, error);
+  }
+}
+
+/** On SIGHUP: takes renewed files for the connections to come; files that do not fit are left alone. */
+async function renewTls({ config, log }: Daemon, door: Listening): Promise<void> {
+  try {
+    const tls = await readTls(config);
+    if (tls) door.renew(tls);
+    log.info('the certificate of the HTTP edge has been read anew');
+  } catch (error) {
+    log.error('the renewed certificate does not serve; the one before stays', { error });
+  }
+}
+
 function openDns(daemon: Daemon, { geography, random }: Pick<DoorsDeps, 'geography' | 'random'>): DnsServer {
   const { config, identity, sites, clock, log, metrics } = daemon;
-  const ofCharter = identity.charter.sites.flatMap(({ id, zone }): ZoneConfig[] =>
-    zone === undefined ? [] : [{ name: `${zone.replace(/\.$/, '')}.`, site: id }],
-  );
-  const own = config.dns.zones.map((name): ZoneConfig => {
-    const site = sites.ofHost(name)?.id;
-    return { name: `${name}.`, ...(site !== undefined && { site }) };
-  });
   return createDnsServer(
-    { zones: [...ofCharter, ...own], nsid: identity.name },
+    {
+      zones: zonesOfCharter(
+        identity.charter,
+        config.dns.zones.map((name) => ({ name })),
+      ),
+      nsid: identity.name,
+    },
     {
       ...{ clock, log, metrics, random },
       table: daemon.table,

@@ -1,5 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
+import * as packets from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type Daemon, http, scratch, startDaemon, until } from '../daemon.ts';
 import { bodyOf, startOrigin, type TestOrigin } from '../origin.ts';
@@ -81,6 +86,63 @@ describe('a lone daemon', () => {
     const asked = origin.asked.get('/s/1') ?? 0;
     expect((await get('/s/1')).status).toBe(200);
     expect(origin.asked.get('/s/1')).toBe(asked + 1);
+  });
+
+  it('serves HTTPS and takes a renewed certificate on SIGHUP', async () => {
+    const directory = scratch(onTestFinished);
+    const files = { certificate: join(directory, 'tls.pem'), key: join(directory, 'tls.key') };
+    const make = (name: string) =>
+      execFileSync(
+        'openssl',
+        [
+          ...[
+            'req',
+            '-x509',
+            '-newkey',
+            'ec',
+            '-pkeyopt',
+            'ec_paramgen_curve:prime256v1',
+            '-nodes',
+            '-days',
+            '2',
+          ],
+          ...['-subj', `/CN=${name}`, '-keyout', files.key, '-out', files.certificate],
+        ],
+        { stdio: 'ignore' },
+      );
+    make('first');
+    const daemon = await lone(['--http-tls-certificate', files.certificate, '--http-tls-key', files.key]);
+    expect(daemon.ready.http).toMatch(/^https:/);
+    const { hostname, port } = new URL(daemon.ready.http ?? '');
+    const named = () =>
+      new Promise<string>((resolve, reject) => {
+        const socket = connect({ host: hostname, port: Number(port), rejectUnauthorized: false }, () => {
+          resolve(String(socket.getPeerCertificate().subject.CN));
+          socket.destroy();
+        });
+        socket.on('error', reject);
+      });
+    expect(await named()).toBe('first');
+    make('second');
+    daemon.process.kill('SIGHUP');
+    await until('the renewed certificate is shown', async () => (await named()) === 'second');
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  it('answers DNS for every name with its own address', async () => {
+    const daemon = await lone();
+    const { hostname, port } = new URL(`dns://${daemon.ready.dns}`);
+    const socket = createSocket('udp4');
+    onTestFinished(() => void socket.close());
+    socket.send(
+      packets.encode({ type: 'query', id: 1, questions: [{ type: 'A', name: 'any.example' }] }),
+      Number(port),
+      hostname,
+    );
+    const [message] = (await once(socket, 'message')) as [Buffer];
+    expect(packets.decode(message).answers).toMatchObject([
+      { type: 'A', name: 'any.example', data: '127.0.0.1' },
+    ]);
   });
 
   it('is ready in two seconds and rests below 150 MB', async () => {
