@@ -84,7 +84,7 @@ describe('misses at the same time', () => {
     const started = performance.now();
     const quick = await get('/a');
     expect(digest(quick.bytes)).toBe(digest(body));
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(10_000);
     expect(origin.seen).toHaveLength(1);
     expect(digest(await slow.rest())).toBe(digest(body));
   });
@@ -129,7 +129,7 @@ describe('misses at the same time', () => {
     await get('/a');
     const started = performance.now();
     await Promise.all(Array.from({ length: 20 }, () => get('/a')));
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(performance.now() - started).toBeLessThan(1800);
     expect(origin.seen).toHaveLength(21);
   });
 
@@ -166,14 +166,14 @@ describe('a range far beyond what has come', () => {
       }
       response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length });
       response.write(body.subarray(0, 1000));
-      await pause(700);
+      await pause(2500);
       response.end(body.subarray(1000));
     });
     const started = performance.now();
     const tail = await get('/a', { range: 'bytes=7999000-7999999' });
-    expect(performance.now() - started).toBeLessThan(600);
+    expect(performance.now() - started).toBeLessThan(2000);
     expect([tail.status, tail.bytes.equals(body.subarray(7_999_000, 8_000_000))]).toEqual([206, true]);
-    await expect.poll(() => held('/a').length, { timeout: 5000 }).toBe(1);
+    await expect.poll(() => held('/a').length, { timeout: 8000 }).toBe(1);
     const again = await get('/a', { range: 'bytes=7999000-7999999' });
     expect([again.status, again.bytes.equals(body.subarray(7_999_000, 8_000_000))]).toEqual([206, true]);
     expect(origin.seen).toHaveLength(2);
