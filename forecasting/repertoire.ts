@@ -68,6 +68,7 @@ export const YOUNG_SEASONAL_MODELS: readonly Model[] = [
   logarithmic('log-ets-slow', slow),
   logarithmic('log-theta', theta('theta')),
   logarithmic('log-theta-short', shortestSeason('theta', theta('theta'))),
+  seasonalArima('arima'),
   analogue('analogue'),
   logarithmic('log-analogue', analogue('analogue')),
   exponentialSmoothing('ses', 0),
@@ -75,7 +76,7 @@ export const YOUNG_SEASONAL_MODELS: readonly Model[] = [
 
 /** What is left of the two lists above for the daemon's epochs: at a third of the time nearly as good hours ahead. */
 export const LEAN_MODELS: readonly Model[] = leanOf(SEASONAL_MODELS, [
-  'seasonal-naive',
+  'arima',
   'profile-recent',
   'log-ridge-wide',
   'log-ridge-day',
@@ -84,6 +85,7 @@ export const LEAN_MODELS: readonly Model[] = leanOf(SEASONAL_MODELS, [
 ]);
 export const YOUNG_LEAN_MODELS: readonly Model[] = leanOf(YOUNG_SEASONAL_MODELS, [
   'seasonal-naive',
+  'arima',
   'profile',
   'log-ridge-week',
   'log-ridge-day',

@@ -40,17 +40,14 @@ export function seasonalArima(name: string): Model {
       if (short !== undefined) innovate(innovations, w, short, 3 * season, values.length);
       return origins.map((origin) => {
         const out = new Float64Array(horizon);
-        if (short === undefined) return out.fill(Number.NaN);
         const reach = 2 * season + 2;
         const path = new Float64Array(reach + horizon);
         const news = new Float64Array(reach + horizon);
         path.set(w.subarray(origin - reach, origin));
         // Innovations to come are zero, which is what they are expected to be.
         news.set(innovations.subarray(origin - reach, origin));
-        const terms = [
-          { of: path, lags: short[0]!.lags, weights: short[0]!.weights },
-          { of: news, lags: short[1]!.lags, weights: short[1]!.weights },
-        ];
+        // Where nothing differs from the season before there is nothing to regress: the seasonal naive forecast stands.
+        const terms = short?.map((term, i) => ({ ...term, of: i === 0 ? path : news })) ?? [];
         for (let h = 0; h < horizon; h++) {
           const next = Math.max(-bound, Math.min(bound, predicted(terms, reach + h)));
           path[reach + h] = next;
