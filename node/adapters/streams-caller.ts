@@ -20,6 +20,8 @@ const WAITING_CALLS = 1024;
 export const REFUSAL_BYTES = 512;
 /** A lane on which a frame has begun and nothing has followed for so long is given up, real ms. */
 const STALL_MS = 3_000;
+/** Frames that may wait for a peer that does not read, in multiples of the concurrency; each call makes two at most. */
+const UNSENT_FACTOR = 4;
 /** Real ms for opening a lane: two round trips. */
 const OPEN_MS = 5_000;
 
@@ -130,6 +132,10 @@ export function createCaller(
       opening = false;
     }
   };
+  /** The peer stopped in the middle of an answer, or no longer reads what it is asked. */
+  const isStuck = ({ reader, writer, heardAt }: Lane) =>
+    (reader.partial && deps.clock.monotonic() - heardAt > STALL_MS) ||
+    writer.pending > UNSENT_FACTOR * spec.concurrency;
   /** Moves waiting calls into the window. */
   const pump = () => {
     if (waiting.size === 0) return;
@@ -159,12 +165,7 @@ export function createCaller(
           if (outstanding.delete(call)) lane?.writer.push(call, CANCEL, new Uint8Array());
           settle();
           reject(error);
-          if (lane?.reader.partial && deps.clock.monotonic() - lane.heardAt > STALL_MS) {
-            drop(
-              lane.stream,
-              new PresageError('PEER_TIMEOUT', 'the peer stopped in the middle of an answer'),
-            );
-          }
+          if (lane && isStuck(lane)) drop(lane.stream, new PresageError('PEER_TIMEOUT', 'the lane is stuck'));
           pump();
         };
         const cancelTimer = deps.clock.after(deadlineMs, () => giveUp(new PresageError('PEER_TIMEOUT')));

@@ -243,6 +243,27 @@ describe('an answering peer that misbehaves', () => {
     expect(Buffer.from(second).toString()).toBe('ok');
   });
 
+  it('that does not read what it is asked costs bounded memory, and gets a new lane', async () => {
+    const { operator, victim } = await pair();
+    const { node, self } = await traitor(operator, victim);
+    let lanes = 0;
+    await node.handle(PROTOCOLS.purge.id, (stream) => {
+      lanes += 1;
+      stream.pause();
+    });
+    const before = process.memoryUsage().arrayBuffers;
+    const request = new Uint8Array(PROTOCOLS.purge.maxRequestBytes);
+    for (let i = 0; i < 12; i += 1) {
+      const calls = Array.from({ length: PROTOCOLS.purge.concurrency }, () =>
+        victim.streams.call(self, 'purge', request.slice(), { deadlineMs: 100 }),
+      );
+      for (const outcome of await Promise.allSettled(calls)) expect(outcome.status).toBe('rejected');
+    }
+    expect(lanes).toBeGreaterThan(1);
+    // Two lanes' worth of requests, and what the garbage collector has not come to yet.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 << 20);
+  });
+
   it('that closes its end, resets the stream or does not know the protocol is refused or lost, never awaited', async () => {
     const { operator, victim } = await pair();
     const { node, self } = await traitor(operator, victim);
