@@ -33,6 +33,8 @@ export interface DemoOptions {
 const HELD = 0;
 const BROKEN = 1;
 const INTERRUPTED = 130;
+/** A terminal that is closed ends the demo as Ctrl-C does. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const DEFAULT_POPS = 5;
 const MOST_POPS = 16;
@@ -69,8 +71,7 @@ export async function demo(
 
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort(new PresageError('CANCELLED'));
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  for (const signal of SIGNALS) process.on(signal, interrupt);
   const screen = screenOf(io.stderr);
   const view: View = new View({ screen, progress: () => run.progress() });
   const run = new Run(
@@ -93,8 +94,7 @@ export async function demo(
   } finally {
     const keep = options.keep === true || code === BROKEN;
     await run.end({ keep });
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    for (const signal of SIGNALS) process.off(signal, interrupt);
     process.off('exit', abandon);
     if (keep && run.directory !== undefined) {
       io.stderr.write(`Data and logs of the PoPs are kept in ${run.directory}\n`);

@@ -32,6 +32,8 @@ export interface Screen {
 const REDRAW_MS = 250;
 const LINE_MS = 10_000;
 const BAR_CELLS = 30;
+/** Width of a terminal that does not tell its own. */
+const COLUMNS = 120;
 
 /** Draws the progress in place on a terminal, and as a line now and then elsewhere. */
 export class View {
@@ -67,7 +69,7 @@ export class View {
   #draw(): void {
     const progress = this.#progress();
     if (this.#screen.isTTY) {
-      const lines = frame(progress).map((line) => line.slice(0, (this.#screen.columns ?? 120) - 1));
+      const lines = frame(progress).map((line) => line.slice(0, (this.#screen.columns || COLUMNS) - 1));
       this.#erase();
       this.#screen.write(`${lines.join('\n')}\n`);
       this.#drawn = lines.length;
@@ -97,7 +99,7 @@ export function frame(progress: Progress): string[] {
       : `  demand clock ${new Date(progress.demandAt).toISOString().slice(0, 16)}`;
   return [
     `${progress.phase}  [${'='.repeat(filled)}${' '.repeat(BAR_CELLS - filled)}]${demand}`,
-    `${'PoP'.padEnd(14)}${'requests'.padStart(10)}${'hits'.padStart(8)}${'mirrored'.padStart(10)}${'of these early'.padStart(16)}${'MB'.padStart(8)}`,
+    `${'PoP'.padEnd(14)}${'requests'.padStart(10)}${'hits'.padStart(8)}${'mirrored'.padStart(10)}${'speculative'.padStart(16)}${'MB'.padStart(8)}`,
     ...progress.pops.map(
       (pop) =>
         `${(pop.up ? pop.name : `${pop.name} down`).padEnd(14)}${String(pop.requests).padStart(10)}${hitShare(pop).padStart(8)}${String(pop.mirrored).padStart(10)}${String(pop.speculative).padStart(16)}${megabytes(pop.mirroredBytes).padStart(8)}`,
