@@ -187,6 +187,7 @@ class HttpEdge implements Edge {
     if (!bytes) return false;
     response.writeHead(replica.status, stored.freshHead(now, pop));
     response.end(bytes);
+    stored.usedAt = now;
     deps.index.touch(replica);
     const sent = { status: replica.status, bytes: bytes.length, size: bytes.length };
     this.#observe(message, request, resolved, now, {

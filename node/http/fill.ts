@@ -27,6 +27,8 @@ export interface FillRequest {
   /** Not to be shared with other requests. */
   readonly solo: boolean;
   readonly ticket?: FetchTicket;
+  /** How often a purge has overtaken it. */
+  readonly anew?: number;
   readonly interim?: NonNullable<OriginRequest['interim']>;
 }
 
@@ -74,7 +76,7 @@ export class Fill {
   /** All bytes have come; what is left is to store them. */
   ending = false;
   /** Where it stands among the purges, and the tags of what came, once they are known. */
-  readonly ticket: FetchTicket;
+  ticket: FetchTicket;
   tags: readonly string[] | undefined;
 
   constructor(

@@ -21,10 +21,12 @@ import { tagsOf } from './tags.ts';
 const REMEMBERED = 16_384;
 /** How long requests for a resource that could not be stored do not wait for each other, real ms. */
 const UNSHARED_MS = 60_000;
-/** Variants kept of one resource; the oldest goes when one more comes, so that no client can fill memory with them. */
+/** Variants kept of one resource; the one used longest ago goes when one more comes, so that no client can fill memory with them. */
 const VARIANTS_MAX = 32;
 /** Longest description of a variant, characters; clients choose what stands in it. */
 const VARIANT_LENGTH_MAX = 1024;
+/** How often an answer that a purge has overtaken is asked for again; purges without pause must not hold clients up. */
+const ANEW_MAX = 2;
 /** Failures of an origin after which a stale response may stand in (RFC 5861 §4). */
 const FAILURES = new Set([500, 502, 503, 504]);
 
@@ -153,6 +155,14 @@ export class Fills {
       const { ticket: _overtaken, ...rest } = request;
       return this.#run(fill, { ...rest, stored: undefined, askPeers: false }, settle);
     }
+    const anew = request.anew ?? 0;
+    if (anew < ANEW_MAX && deps.index.overtaken?.(ticket, tagsOf(response.headers))) {
+      // A purge has overtaken the request, and nobody has been given a byte of the answer: it is asked for again.
+      response.body.destroy();
+      fill.ticket = deps.index.begin(resolved.key, resolved.key16, resolved.site.id);
+      const again = { ...request, ticket: fill.ticket, anew: anew + 1, stored: undefined, askPeers: false };
+      return this.#run(fill, again, settle);
+    }
     return this.#judge(fill, request, response, ticket, times, settle);
   }
 
@@ -194,7 +204,9 @@ export class Fills {
           ? ('size' as const)
           : undefined;
     if (why !== undefined || !verdict.store) {
-      if (response.status < 500) this.#unshared.set(key16, true);
+      // What only this client's own fields forbade says nothing of the resource: nobody may part others by asking oddly.
+      const clientMade = why === 'authorization' || request.directives.has('no-store');
+      if (response.status < 500 && !clientMade) this.#unshared.set(key16, true);
       return { kind: 'unshared', response, why: why ?? 'status' };
     }
     const headers = storedFields(response, verdict.omit);
@@ -299,8 +311,12 @@ export class Fills {
 
   async #limitVariants(key16: Key16): Promise<void> {
     const { index } = this.#context.deps;
-    const held = [...index.get(key16)].sort((a, b) => b.receivedAt - a.receivedAt);
-    for (const { variant } of held.slice(VARIANTS_MAX)) await index.drop(key16, variant);
+    const held = index.get(key16);
+    if (held.length <= VARIANTS_MAX) return;
+    const usedAt = (replica: Replica): number =>
+      Math.max(this.#context.stored(replica).usedAt, replica.receivedAt);
+    const least = [...held].sort((a, b) => usedAt(b) - usedAt(a)).slice(VARIANTS_MAX);
+    for (const { variant } of least) await index.drop(key16, variant);
   }
 
   async #askPeers(request: FillRequest): Promise<Replica | undefined> {

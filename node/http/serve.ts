@@ -205,7 +205,8 @@ export class Server {
             setsCookie: setsCookie(outcome.response.headers),
           };
         case 'failed': {
-          if (wanted.standIn && selected) {
+          // A purge may have come while the origin was failing.
+          if (wanted.standIn && selected && deps.index.standing(selected.stored.replica) === 'valid') {
             const now = deps.demand.now();
             const { status: code } = outcome.error.data;
             const forwardStatus = typeof code === 'number' ? `; fwd-status=${code}` : '';
@@ -229,7 +230,7 @@ export class Server {
     response: ServerResponse | undefined,
   ): FillRequest & { askPeers: boolean } {
     const { deps, options } = this.#context;
-    const solo = request.authorised || unshared;
+    const solo = request.authorised || unshared || request.directives.has('no-store');
     return {
       resolved,
       lines: request.lines,
@@ -287,6 +288,7 @@ export class Server {
     };
     try {
       const sent = await send(request, response, draft, deps.clock.now());
+      stored.usedAt = now;
       deps.index.touch(replica);
       return { ...sent, size: replica.size, used: stored, setsCookie: stored.setsCookie };
     } catch (error) {

@@ -38,6 +38,8 @@ export class StoredResponse {
   readonly setsCookie: boolean;
   readonly via: string;
   readonly upstreamStatus: string | undefined;
+  /** Demand ms of its last use here; 0 before the first. */
+  usedAt = 0;
   readonly #fields: string[] = [];
   readonly #short: string[] = [];
   #stamped: string[] | undefined;

@@ -295,7 +295,13 @@ describe('variants that a client makes up', () => {
         .writeHead(200, { 'cache-control': 'max-age=60', vary: 'x-a' })
         .end(String(message.headers['x-a']));
     });
-    for (let n = 0; n < 40; n++) await get('/a', { 'x-a': String(n) });
+    await get('/a', { 'x-a': 'popular' });
+    for (let n = 0; n < 40; n++) {
+      await get('/a', { 'x-a': String(n) });
+      under.demand.push(100);
+      await get('/a', { 'x-a': 'popular' });
+    }
+    expect(origin.seen).toHaveLength(41);
     await expect.poll(() => under.index.get(keyOf('/a')).length).toBe(32);
     const long = 'x'.repeat(5000);
     expect(await (await get('/a', { 'x-a': long })).text()).toBe(long);

@@ -133,6 +133,18 @@ describe('misses at the same time', () => {
     expect(origin.seen).toHaveLength(21);
   });
 
+  it('stay together although one client asks that nothing be stored', async () => {
+    await begin(async (_message, response) => {
+      await pause(100);
+      response.writeHead(200, { 'cache-control': 'max-age=60' }).end('x');
+    });
+    await get('/a', { 'cache-control': 'no-store' });
+    await get('/a', { authorization: 'Basic x' });
+    expect(held('/a')).toEqual([]);
+    await Promise.all(Array.from({ length: 10 }, () => get('/a')));
+    expect(origin.seen).toHaveLength(3);
+  });
+
   it('share one validation of a stale response', async () => {
     await begin(
       (_message, response) =>
