@@ -1,4 +1,4 @@
-import { solveRidge } from '../cholesky.ts';
+import { accumulateGram, solveRidge } from '../regression.ts';
 import type { Model, ModelRequest } from './model.ts';
 
 export interface RidgeOptions {
@@ -44,6 +44,7 @@ export function ridgeAutoregression(options: RidgeOptions): Model {
         largest = Math.max(largest, Math.abs(x[i]!));
       }
       const bound = DIVERGED * largest;
+      const columns = [...lags, 0].map((lag) => ({ of: x, lag }));
       const gram = new Float64Array(stride * stride);
       const work = new Float64Array(stride * stride);
       const penalty = new Float64Array(size);
@@ -57,7 +58,7 @@ export function ridgeAutoregression(options: RidgeOptions): Model {
       }
       let from = Math.min(longest, first);
       return origins.map((origin) => {
-        accumulate(gram, x, weights, lags, from, origin);
+        accumulateGram(gram, columns, from, origin, weights);
         from = origin;
         let trace = 0;
         for (let i = 0; i < size; i++) trace += gram[i * stride + i]!;
@@ -78,28 +79,4 @@ export function ridgeAutoregression(options: RidgeOptions): Model {
       });
     },
   };
-}
-
-/** Adds the rows `from` … `to` to the Gram matrix, pair by pair: long sums run faster than short outer products. */
-function accumulate(
-  gram: Float64Array,
-  x: Float64Array,
-  weights: Float64Array,
-  lags: Int32Array,
-  from: number,
-  to: number,
-): void {
-  const size = lags.length;
-  const weighted = new Float64Array(to - from);
-  for (let i = 0; i <= size; i++) {
-    const lag = i < size ? lags[i]! : 0;
-    for (let t = from; t < to; t++) weighted[t - from] = weights[t]! * x[t - lag]!;
-    const base = i * (size + 1);
-    for (let j = 0; j <= i && j < size; j++) {
-      const shift = from - lags[j]!;
-      let sum = 0;
-      for (let k = 0; k < weighted.length; k++) sum += weighted[k]! * x[k + shift]!;
-      gram[base + j]! += sum;
-    }
-  }
 }

@@ -1,4 +1,4 @@
-import { solveRidge } from '../cholesky.ts';
+import { accumulateGram, solveRidge } from '../regression.ts';
 import type { Model } from './model.ts';
 
 /** Penalty as a share of the mean diagonal: only keeps nearly collinear lags apart. */
@@ -97,15 +97,8 @@ function regress(
   const size = columns.length;
   const stride = size + 1;
   const gram = new Float64Array(stride * stride);
-  const row = new Float64Array(stride);
   const from = start + Math.max(...columns.map(({ lag }) => lag));
-  for (let t = from; t < end; t++) {
-    for (let j = 0; j < size; j++) row[j] = columns[j]!.of[t - columns[j]!.lag]!;
-    row[size] = target[t]!;
-    for (let i = 0; i <= size; i++) {
-      for (let j = 0; j <= i; j++) gram[i * stride + j]! += row[i]! * row[j]!;
-    }
-  }
+  accumulateGram(gram, [...columns, { of: target, lag: 0 }], from, end);
   let trace = 0;
   for (let i = 0; i < size; i++) trace += gram[i * stride + i]!;
   const penalty = new Float64Array(size).fill((RIDGE * trace) / size);
