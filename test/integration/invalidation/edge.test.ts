@@ -98,7 +98,7 @@ describe('a purge while the origin is answering', () => {
     },
   );
 
-  it('before the headers have come, by tag: nobody waits for them who asks after it', async () => {
+  it('before the headers have come, by tag: nobody is given what was asked for before it', async () => {
     let asked = 0;
     const held: (() => void)[] = [];
     const handler: Handler = (_request, response) => {
@@ -117,8 +117,32 @@ describe('a purge while the origin is answering', () => {
       await pop.purge(tag('news'), { soft: true });
       expect(await get('/page')).toBe('version 2');
       held[0]?.();
-      expect(await first).toBe('version 1');
-      expect(await get('/page')).toBe('version 2');
+      expect(await first).toBe('version 3');
+      expect(asked).toBe(3);
     });
+  });
+
+  it('while the origin is failing: what was purged does not stand in', async () => {
+    for (const purge of [false, true]) {
+      let whole = 0;
+      const failing: (() => void)[] = [];
+      const handler: Handler = (incoming, response) => {
+        const finish = (status: number, body: string) => {
+          response.writeHead(status, { 'cache-control': 'max-age=0, stale-if-error=600', etag: '"1"' });
+          response.end(body);
+        };
+        if (incoming.headers['if-none-match'] === undefined) finish(200, `whole ${++whole}`);
+        else failing.push(() => finish(503, 'failed'));
+      };
+      await withEdge(handler, async ({ pop, get }) => {
+        expect(await get('/page')).toBe('whole 1');
+        await until('it is stored', () => pop.replicas.catalogue.shelf.size === 1);
+        const second = get('/page');
+        await until('the origin was asked', () => failing.length === 1);
+        if (purge) await pop.purge(url('a.example/page'));
+        failing[0]?.();
+        expect(await second).toBe(purge ? 'whole 2' : 'whole 1');
+      });
+    }
   });
 });
