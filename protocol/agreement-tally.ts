@@ -1,0 +1,269 @@
+import { eachBit } from './agreement-bits.ts';
+import type { Bit } from './coin.ts';
+import { type Digest, MAX_ROUNDS, type SlotDigest, type VoteMessage } from './messages/agreement.ts';
+
+/** Rounds above the window's base that explicit votes are counted in. */
+const WINDOW = 2;
+
+/** Votes for one id in one slot. */
+export interface Candidate {
+  echoes: number;
+  readies: number;
+}
+
+/** Who voted what in one round: per value and slot a set of senders. */
+interface RoundTally {
+  readonly bval: readonly [Uint32Array, Uint32Array];
+  readonly aux: readonly [Uint32Array, Uint32Array];
+}
+
+function population(word: number): number {
+  let w = word - ((word >>> 1) & 0x55555555);
+  w = (w & 0x33333333) + ((w >>> 2) & 0x33333333);
+  return Math.imul((w + (w >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
+
+/**
+ * What everyone, oneself included, has voted at the active height, as far as it was heard. Per sender and slot the
+ * first ECHO, READY, AUX and DEC count; BVAL is a union. DEC(v) implies BVAL(v) and AUX(v) in every round in which
+ * that sender has no explicit AUX for the slot, READY excepted; these implied votes are computed when they are
+ * counted, so that no window and no order of arrival matters to them. Volatile: it is heard again after a restart.
+ */
+export class Tally {
+  readonly #size: number;
+  readonly #words: number;
+  readonly #liars: number;
+  readonly #implied: boolean;
+  readonly #candidates: Map<Digest, Candidate>[];
+  readonly #echo: (Digest | undefined)[][];
+  readonly #ready: (Digest | undefined)[][];
+  readonly #rounds: RoundTally[] = [];
+  readonly #decided: readonly [Uint32Array, Uint32Array];
+  readonly #last: (VoteMessage | undefined)[];
+  readonly #claimed: number[];
+  #base = 0;
+
+  constructor(size: number, liars: number, implied: boolean) {
+    this.#size = size;
+    this.#words = (size + 31) >>> 5;
+    this.#liars = liars;
+    this.#implied = implied;
+    this.#candidates = Array.from({ length: size }, () => new Map());
+    this.#echo = Array.from({ length: size }, () => new Array<Digest | undefined>(size).fill(undefined));
+    this.#ready = Array.from({ length: size }, () => new Array<Digest | undefined>(size).fill(undefined));
+    this.#decided = [new Uint32Array(size * this.#words), new Uint32Array(size * this.#words)];
+    this.#last = new Array<VoteMessage | undefined>(size).fill(undefined);
+    this.#claimed = new Array<number>(size).fill(0);
+    this.#widen();
+  }
+
+  /** Rounds in which explicit votes are counted. */
+  get rounds(): number {
+    return this.#rounds.length;
+  }
+
+  /** The highest `seq` heard from a sender. */
+  seq(sender: number): number {
+    return this.#last[sender]?.seq ?? 0;
+  }
+
+  candidates(slot: number): ReadonlyMap<Digest, Candidate> {
+    return this.#candidates[slot]!;
+  }
+
+  /** Senders who hold the body `id` of a slot, by their ECHO. */
+  echoers(slot: number, id: Digest): number[] {
+    const senders: number[] = [];
+    for (let s = 0; s < this.#size; s += 1) if (this.#echo[s]![slot] === id) senders.push(s);
+    return senders;
+  }
+
+  /** Each method that records says whether that changed anything. */
+  echo(sender: number, slot: number, id: Digest): boolean {
+    const own = this.#echo[sender]!;
+    if (own[slot] !== undefined) return false;
+    own[slot] = id;
+    this.#candidate(slot, id).echoes += 1;
+    const last = this.#last[sender];
+    if (last && (last.ready[slot >> 3] ?? 0) & (1 << (slot & 7))) this.ready(sender, slot, id);
+    return true;
+  }
+
+  ready(sender: number, slot: number, id: Digest): boolean {
+    const own = this.#ready[sender]!;
+    if (own[slot] !== undefined) return false;
+    own[slot] = id;
+    this.#candidate(slot, id).readies += 1;
+    return true;
+  }
+
+  bval(sender: number, round: number, value: Bit, slot: number): boolean {
+    const tally = this.#rounds[round];
+    return tally !== undefined && this.#add(tally.bval[value], slot, sender);
+  }
+
+  aux(sender: number, round: number, value: Bit, slot: number): boolean {
+    const tally = this.#rounds[round];
+    if (!tally || this.#has(tally.aux[0], slot, sender) || this.#has(tally.aux[1], slot, sender))
+      return false;
+    return this.#add(tally.aux[value], slot, sender);
+  }
+
+  decide(sender: number, value: Bit, slot: number): boolean {
+    if (this.#has(this.#decided[1 - value]!, slot, sender)) return false;
+    return this.#add(this.#decided[value], slot, sender);
+  }
+
+  echoes(sender: number, echoes: readonly SlotDigest[]): boolean {
+    let grown = false;
+    for (const [slot, id] of echoes) if (slot < this.#size) grown = this.echo(sender, slot, id) || grown;
+    return grown;
+  }
+
+  /** Merges a sender's newest votes; older copies hold nothing that they do not. */
+  vote(sender: number, vote: VoteMessage): boolean {
+    const last = this.#last[sender];
+    if (last && vote.seq <= last.seq) return false;
+    this.#last[sender] = vote;
+    let grown = false;
+    for (const [round, votes] of vote.rounds.entries()) {
+      // Only an AUX shows that the sender was in that round: BVALs are also repeated for rounds far ahead.
+      if (votes[2].some((byte) => byte !== 0) || votes[3].some((byte) => byte !== 0))
+        grown = this.claim(sender, round + 1) || grown;
+    }
+    return this.#merge(sender, vote) || grown;
+  }
+
+  /** The sender is in that round at least. */
+  claim(sender: number, round: number): boolean {
+    if (round <= this.#claimed[sender]!) return false;
+    this.#claimed[sender] = round;
+    const sorted = this.#claimed.toSorted((a, b) => b - a);
+    return this.#raise(sorted[this.#liars]!);
+  }
+
+  /** A round that this PoP is in itself. */
+  enter(round: number): void {
+    this.#raise(round);
+  }
+
+  bvals(round: number, value: Bit, slot: number): number {
+    const tally = this.#rounds[round];
+    return tally ? this.#count(tally, tally.bval[value], value, slot, !(round === 0 && value === 1)) : 0;
+  }
+
+  auxes(round: number, value: Bit, slot: number): number {
+    const tally = this.#rounds[round];
+    return tally ? this.#count(tally, tally.aux[value], value, slot, true) : 0;
+  }
+
+  decisions(value: Bit, slot: number): number {
+    let count = 0;
+    const from = slot * this.#words;
+    for (let w = from; w < from + this.#words; w += 1) count += population(this.#decided[value][w]!);
+    return count;
+  }
+
+  /** READYs for whatever id. */
+  readies(slot: number): number {
+    let count = 0;
+    for (const { readies } of this.#candidates[slot]!.values()) count += readies;
+    return count;
+  }
+
+  /** Whether the sender's BVAL counts, sent or implied. */
+  counted(sender: number, round: number, value: Bit, slot: number): boolean {
+    const tally = this.#rounds[round];
+    if (!tally) return false;
+    if (this.#has(tally.bval[value], slot, sender)) return true;
+    if (!this.#implied || !this.#has(this.#decided[value], slot, sender)) return false;
+    return !this.#has(tally.aux[0], slot, sender) && !this.#has(tally.aux[1], slot, sender);
+  }
+
+  #count(tally: RoundTally, explicit: Uint32Array, value: Bit, slot: number, implied: boolean): number {
+    let count = 0;
+    const from = slot * this.#words;
+    for (let w = from; w < from + this.#words; w += 1) {
+      let senders = explicit[w]!;
+      if (implied && this.#implied)
+        senders |= this.#decided[value][w]! & ~(tally.aux[0][w]! | tally.aux[1][w]!);
+      count += population(senders);
+    }
+    return count;
+  }
+
+  #merge(sender: number, vote: VoteMessage): boolean {
+    let grown = false;
+    eachBit(vote.ready, this.#size, (slot) => {
+      const id = this.#echo[sender]![slot];
+      if (id !== undefined) grown = this.ready(sender, slot, id) || grown;
+    });
+    for (const [slot, id] of vote.alternative) {
+      if (slot < this.#size) grown = this.ready(sender, slot, id) || grown;
+    }
+    const counted = Math.min(vote.rounds.length, this.#rounds.length);
+    for (let round = 0; round < counted; round += 1) {
+      const votes = vote.rounds[round]!;
+      for (const value of [0, 1] as const) {
+        // READY is the first round's vote for 1: a bare bit would not name an id.
+        if (round !== 0 || value !== 1) {
+          eachBit(votes[value], this.#size, (slot) => {
+            grown = this.bval(sender, round, value, slot) || grown;
+          });
+        }
+        eachBit(votes[value === 0 ? 2 : 3], this.#size, (slot) => {
+          grown = this.aux(sender, round, value, slot) || grown;
+        });
+      }
+    }
+    for (const value of [0, 1] as const) {
+      eachBit(vote.decided[value], this.#size, (slot) => {
+        grown = this.decide(sender, value, slot) || grown;
+      });
+    }
+    return grown;
+  }
+
+  #raise(base: number): boolean {
+    if (base <= this.#base) return false;
+    this.#base = base;
+    const before = this.#rounds.length;
+    this.#widen();
+    if (this.#rounds.length === before) return false;
+    for (const [sender, vote] of this.#last.entries()) if (vote) this.#merge(sender, vote);
+    return true;
+  }
+
+  #widen(): void {
+    const length = this.#size * this.#words;
+    const rounds = Math.min(this.#base + WINDOW + 1, MAX_ROUNDS);
+    while (this.#rounds.length < rounds) {
+      this.#rounds.push({
+        bval: [new Uint32Array(length), new Uint32Array(length)],
+        aux: [new Uint32Array(length), new Uint32Array(length)],
+      });
+    }
+  }
+
+  #candidate(slot: number, id: Digest): Candidate {
+    const candidates = this.#candidates[slot]!;
+    let candidate = candidates.get(id);
+    if (!candidate) {
+      candidate = { echoes: 0, readies: 0 };
+      candidates.set(id, candidate);
+    }
+    return candidate;
+  }
+
+  #has(senders: Uint32Array, slot: number, sender: number): boolean {
+    return (senders[slot * this.#words + (sender >>> 5)]! & (1 << (sender & 31))) !== 0;
+  }
+
+  #add(senders: Uint32Array, slot: number, sender: number): boolean {
+    const at = slot * this.#words + (sender >>> 5);
+    const word = senders[at]!;
+    const next = (word | (1 << (sender & 31))) >>> 0;
+    senders[at] = next;
+    return next !== word;
+  }
+}

@@ -1,0 +1,30 @@
+/** Timers of agreement, real ms. None of them matters to safety. */
+
+/** An epoch's length is kept within these. */
+export const EPOCH_MIN_MS = 1_000;
+export const EPOCH_MAX_MS = 60_000;
+/** How long proposals that are late may still be waited for. */
+export const graceMs = (epochMs: number): number => Math.min(2_000, epochMs / 5);
+/** How long a round waits for the value that the coin favours. */
+export const auxMs = (round: number): number => Math.min(300 * (round + 1), 10_000);
+/** What is said within that time goes out in one piece. */
+export const coalesceMs = (size: number): number => (size > 64 ? 300 : 100);
+/** Everything said at the height is said again after that time, then at ever longer intervals. */
+export const RESEND_MS = 2_000;
+export const RESEND_MAX_MS = 15_000;
+/** Resends of different PoPs drift apart by this share. */
+export const RESEND_JITTER = 0.2;
+/** A body is asked for again, of another PoP. */
+export const BODY_RETRY_MS = 2_000;
+/** A PoP that speaks at a height just left is on its way; later it is sent the decision. */
+export const LAGGARD_MS = 3_000;
+/** Between two requests for decisions. */
+export const SYNC_MS = 300;
+/** A PoP outside the roster asks again to be let in, and for what was decided. */
+export const JOIN_MS = 2_000;
+/** A JOIN older than that counts no more. */
+export const JOIN_FRESH_MS = 5_000;
+/** A write that the disk refused is tried again. */
+export const WRITE_RETRY_MS = 1_000;
+/** Epochs without a decision after which a PoP says that it is degraded. */
+export const DEGRADED_EPOCHS = 3;

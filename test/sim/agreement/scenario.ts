@@ -1,0 +1,244 @@
+import { AgreementWorld } from '../../../node/simulator/agreement-world.ts';
+import type { Defects } from '../../../protocol/agreement-steps.ts';
+import type { PopId } from '../../../protocol/ids.ts';
+import { quorumOf } from '../../../protocol/quorum.ts';
+import { seededRandom } from '../../../protocol/random.ts';
+import { SimulatedApplication } from './application.ts';
+import { LIES, Liar, type Lie } from './liar.ts';
+import { type Carrier, popOf, SimulatedPop } from './pop.ts';
+import { Broken, Witness } from './witness.ts';
+
+/** Virtual ms within which all honest PoPs must have decided two more heights, once nothing goes wrong any more. */
+const CONVERGENCE_MS = 300_000;
+
+export interface ScenarioOptions {
+  readonly seed: number;
+  /** Drawn from the seed if absent. */
+  readonly pops?: number;
+  readonly defects?: Defects;
+  /** Deliberate defects of the world: disks forget at a crash; more liars than can be borne. */
+  readonly forgetful?: boolean;
+  readonly extraLiars?: number;
+}
+
+export interface Outcome {
+  readonly seed: number;
+  readonly pops: number;
+  readonly liars: number;
+  /** What was broken, if anything. */
+  readonly broken: string | undefined;
+  readonly heights: number;
+  readonly messages: number;
+  readonly crashes: number;
+  /** Virtual ms from the end of all faults to convergence. */
+  readonly convergedMs: number;
+  /** The binary agreement that went furthest. */
+  readonly rounds: number;
+}
+
+/** One history: faults for a while, then none; all drawn from the seed. */
+export class Scenario {
+  readonly #options: ScenarioOptions;
+  readonly #world: AgreementWorld;
+  readonly #size: number;
+  readonly #witness: Witness;
+  /** By PoP the machines that run under its name: one, or two for twins. */
+  readonly #machines: SimulatedPop[][] = [];
+  readonly #liars = new Map<number, Liar | undefined>();
+  readonly #side: number[];
+  readonly #epochMs: number;
+  #hostile = true;
+  #crashes = 0;
+  #crashAtWrite = 0;
+  #rounds = 0;
+
+  constructor(options: ScenarioOptions) {
+    this.#options = options;
+    const world = new AgreementWorld(options.seed, (w) => ({
+      loss: w.pick([0, 0, 0.05, 0.1, 0.2, 0.4]),
+      duplicates: w.pick([0, 0.05, 0.2]),
+      minMs: w.pick([1, 20]),
+      maxMs: w.pick([40, 100, 300]),
+      stragglers: w.pick([0, 0.02, 0.2]),
+    }));
+    this.#world = world;
+    this.#size = options.pops ?? world.between(1, 11);
+    this.#epochMs = world.pick([1_000, 1_000, 2_000]);
+    this.#side = Array.from({ length: this.#size }, () => world.between(0, 2));
+    const { liars: bearable } = quorumOf(this.#size);
+    const count = options.extraLiars ? bearable + options.extraLiars : world.between(0, bearable + 1);
+    const liars = new Set(
+      world.shuffled(Array.from({ length: this.#size }, (_, index) => index)).slice(0, count),
+    );
+    const founders = Array.from({ length: this.#size }, (_, index) => popOf(index));
+    const honest = new Set(founders.filter((_, index) => !liars.has(index)));
+    this.#witness = new Witness(founders, honest);
+    const bodyBytes = world.pick([4, 64, 64, this.#size > 8 ? 12_000 : 200]);
+    if (world.chance(0.5)) this.#crashAtWrite = world.pick([0.002, 0.01, 0.03]);
+    for (let index = 0; index < this.#size; index += 1) {
+      this.#machines.push(this.#found(index, founders, liars.has(index), bodyBytes));
+    }
+  }
+
+  run(): Outcome {
+    let broken: string | undefined;
+    let convergedMs = 0;
+    try {
+      this.#faults();
+      convergedMs = this.#calm();
+    } catch (error) {
+      if (error instanceof Broken) broken = error.message;
+      else broken = `crash: ${error instanceof Error ? error.stack : String(error)}`;
+    }
+    const { seed } = this.#options;
+    const heights = this.#witness.highest;
+    return {
+      ...{ seed, pops: this.#size, liars: this.#liars.size, broken, heights, convergedMs },
+      ...{ messages: this.#world.network.delivered, crashes: this.#crashes, rounds: this.#rounds },
+    };
+  }
+
+  #found(index: number, founders: readonly PopId[], lies: boolean, bodyBytes: number): SimulatedPop[] {
+    const world = this.#world;
+    const kinds = lies ? this.#kinds() : new Set<Lie>();
+    const twins = kinds.has('twins');
+    if (lies) {
+      const plain = twins && kinds.size === 1;
+      const liar = plain ? undefined : new Liar(popOf(index), world, kinds, this.#size, this.#side);
+      this.#liars.set(index, liar);
+    }
+    const machines: SimulatedPop[] = [];
+    for (let twin = 0; twin < (twins ? 2 : 1); twin += 1) {
+      const random = seededRandom(world.random.uint32());
+      const witness = lies ? undefined : this.#witness;
+      machines.push(
+        new SimulatedPop({
+          ...{ index, founders, world, random, epochMs: this.#epochMs, witness },
+          application: new SimulatedApplication({
+            ...{ self: popOf(index), random, bodyBytes, witness, lies: kinds.has('invalid') },
+          }),
+          carrier: this.#carrier(twins ? twin : undefined),
+          disk: { minMs: 1, maxMs: world.pick([2, 20, 80]) },
+          defects: this.#options.defects ?? {},
+          forgetful: !lies && this.#options.forgetful === true,
+          crashAtWrite: () => this.#hostile && this.#crashAtWrite > 0 && world.chance(this.#crashAtWrite),
+          crashed: (pop) => this.#fell(pop),
+        }),
+      );
+    }
+    return machines;
+  }
+
+  #kinds(): Set<Lie> {
+    const world = this.#world;
+    if (world.chance(0.3)) return new Set<Lie>(['twins']);
+    return new Set(world.shuffled(LIES).slice(0, world.between(1, 4)));
+  }
+
+  /** A twin speaks and listens only to its side; other machines to all. */
+  #carrier(twin: number | undefined): Carrier {
+    const reaches = (to: number) => twin === undefined || this.#side[to] === twin;
+    const post = (from: SimulatedPop, to: number, bytes: Uint8Array, type: 'gossip' | 'direct') => {
+      if (to === from.index || !reaches(to)) return;
+      const liar = this.#liars.get(from.index);
+      for (const told of liar ? liar.tell(bytes, to) : [bytes]) {
+        this.#world.network.carry(from.index, to, () => {
+          const receivers = this.#machines[to]!;
+          const one = receivers.length === 1 ? receivers[0] : receivers[this.#side[from.index]!];
+          one?.step({ type, from: from.pop, bytes: told });
+        });
+      }
+    };
+    const founders = Array.from({ length: this.#size }, (_, index) => popOf(index));
+    return {
+      gossip: (from, bytes) => {
+        for (let to = 0; to < this.#size; to += 1) post(from, to, bytes, 'gossip');
+      },
+      direct: (from, to, bytes) => post(from, founders.indexOf(to), bytes, 'direct'),
+    };
+  }
+
+  #start(pop: SimulatedPop): void {
+    if (pop.up) return;
+    pop.start();
+    this.#connect(pop.index);
+  }
+
+  #connect(index: number): void {
+    for (const [other, machines] of this.#machines.entries()) {
+      if (other === index) continue;
+      for (const machine of machines) {
+        this.#world.clock.after(this.#world.between(5, 200), () =>
+          machine.step({ type: 'peer', peer: popOf(index) }),
+        );
+      }
+    }
+  }
+
+  #fell(pop: SimulatedPop): void {
+    this.#crashes += 1;
+    const away = this.#world.pick([50, 500, 3_000, 20_000]);
+    this.#world.clock.after(away, () => {
+      if (this.#hostile) this.#start(pop);
+    });
+  }
+
+  #faults(): void {
+    const world = this.#world;
+    const { clock, network } = world;
+    for (const pop of this.#machines.flat()) {
+      const late = world.chance(0.2) ? world.between(0, 10_000) : world.between(0, 300);
+      clock.after(late, () => this.#hostile && this.#start(pop));
+    }
+    const actions = world.between(1, 5);
+    const cuts = world.chance(0.7);
+    const holes = world.chance(0.4);
+    const kills = world.chance(0.6);
+    for (let action = 0; action < actions; action += 1) {
+      clock.run(world.between(200, 2 * this.#epochMs));
+      if (cuts && world.chance(0.5)) {
+        const along = world.chance(0.7);
+        network.partition(along ? this.#side : this.#side.map(() => world.between(0, 2)));
+      }
+      if (holes && world.chance(0.5) && this.#size > 1) {
+        for (let hole = world.between(1, 4); hole > 0; hole -= 1) {
+          network.blackHole(world.between(0, this.#size), world.between(0, this.#size));
+        }
+      }
+      if (kills && world.chance(0.5)) {
+        const pop = world.pick(world.pick(this.#machines));
+        if (pop.up) {
+          pop.crash();
+          this.#fell(pop);
+        }
+      }
+      this.#look();
+      clock.run(world.between(200, 3 * this.#epochMs));
+      if (world.chance(0.6)) network.mend();
+    }
+  }
+
+  #look(): void {
+    for (const pop of this.#machines.flat()) this.#rounds = Math.max(this.#rounds, pop.machine?.round ?? 0);
+  }
+
+  /** Nothing goes wrong any more, but for the liars: all honest PoPs have to go on. */
+  #calm(): number {
+    const { clock, network } = this.#world;
+    this.#hostile = false;
+    network.heal();
+    for (const pop of this.#machines.flat()) this.#start(pop);
+    for (let index = 0; index < this.#size; index += 1) this.#connect(index);
+    const honest = this.#machines.filter((_, index) => !this.#liars.has(index)).flat();
+    const goal = Math.max(0, ...honest.map((pop) => pop.height)) + 2;
+    const began = clock.now;
+    const done = () => honest.every((pop) => this.#witness.told(pop.pop) >= goal);
+    clock.run(CONVERGENCE_MS, done);
+    this.#look();
+    if (!done()) {
+      const heights = honest.map((pop) => `${pop.index}:${pop.height}`).join(' ');
+      throw new Broken(`termination: ${goal} not reached by all (${heights})`);
+    }
+    return clock.now - began;
+  }
+}

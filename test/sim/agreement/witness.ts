@@ -1,0 +1,105 @@
+import { type Header, inSlotOrder } from '../../../protocol/agreement-header.ts';
+import type { Decided, Equivocation } from '../../../protocol/agreement-steps.ts';
+import type { PopId } from '../../../protocol/ids.ts';
+import type { AgreementMessage } from '../../../protocol/messages/agreement.ts';
+import { quorumOf } from '../../../protocol/quorum.ts';
+
+/** What was broken; the first word is the promise. */
+export class Broken extends Error {}
+
+/** Sees what all honest PoPs say and decide, and holds it to the promises. It knows nothing of the machine's inside. */
+export class Witness {
+  readonly #decided = new Map<number, { hash: string; header: Header; roster: readonly PopId[] }>();
+  readonly #rosters = new Map<number, readonly PopId[]>();
+  readonly #told = new Map<PopId, number>();
+  readonly #vouched = new Set<string>();
+  readonly #said = new Map<string, string>();
+  readonly #honest: ReadonlySet<PopId>;
+  decisions = 0;
+  highest = 0;
+
+  constructor(founders: readonly PopId[], honest: ReadonlySet<PopId>) {
+    this.#rosters.set(1, inSlotOrder(founders));
+    this.#honest = honest;
+  }
+
+  /** The roster of a height, once the one before is decided. */
+  roster(height: number): readonly PopId[] | undefined {
+    return this.#rosters.get(height);
+  }
+
+  /** The highest decision that a PoP has told its application. */
+  told(pop: PopId): number {
+    return this.#told.get(pop) ?? 0;
+  }
+
+  /** An honest PoP has made or accepted a body. */
+  vouched(height: number, proposer: PopId, id: string): void {
+    this.#vouched.add(`${height} ${proposer} ${id}`);
+  }
+
+  restarted(pop: PopId, decided: Decided | undefined): void {
+    const told = this.told(pop);
+    if (told > (decided?.header.height ?? 0))
+      throw new Broken(`persistence: ${told} was told, then forgotten`);
+  }
+
+  decides(pop: PopId, { header, hash, roster, again }: Decided): void {
+    const { height } = header;
+    if (!again && height <= this.told(pop)) throw new Broken(`persistence: ${height} decided twice`);
+    this.#told.set(pop, Math.max(height, this.told(pop)));
+    const known = this.#decided.get(height);
+    if (known) {
+      if (known.hash !== hash) throw new Broken(`agreement: two decisions at height ${height}`);
+      return;
+    }
+    this.#decided.set(height, { hash, header, roster });
+    this.#rosters.set(height + 1, roster);
+    this.decisions += 1;
+    this.highest = Math.max(this.highest, height);
+    const next = this.#decided.get(height + 1);
+    if (next && next.header.previous !== hash) throw new Broken(`agreement: height ${height + 1} forks`);
+    const previous = this.#decided.get(height - 1);
+    if (previous && header.previous !== previous.hash) throw new Broken(`agreement: height ${height} forks`);
+    const members = this.#rosters.get(height);
+    if (members) this.#valid(header, members);
+  }
+
+  #valid({ height, included }: Header, members: readonly PopId[]): void {
+    const { quorum } = quorumOf(members.length);
+    if (included.length < quorum) {
+      throw new Broken(`validity: ${included.length} of ${members.length} included at ${height}`);
+    }
+    for (const [slot, id] of included) {
+      const proposer = members[slot];
+      if (!proposer || !this.#vouched.has(`${height} ${proposer} ${id}`)) {
+        throw new Broken(`validity: a body at ${height} that no honest PoP made or accepted`);
+      }
+    }
+  }
+
+  /** An honest PoP has been shown to have signed two things. */
+  accused({ pop, height }: Equivocation): void {
+    if (this.#honest.has(pop)) throw new Broken(`constancy: an honest PoP proposed twice at ${height}`);
+  }
+
+  /** An honest PoP has found that the others decided something else. */
+  diverged(height: number): void {
+    throw new Broken(`agreement: an honest PoP computed another state at height ${height}`);
+  }
+
+  /** An honest PoP has said something over the network: it must never contradict itself, not even after a crash. */
+  says(pop: PopId, message: AgreementMessage): void {
+    if (message.kind === 'propose') this.#once(pop, `${message.height} propose`, message.id);
+    if (message.kind === 'vote' && message.commit) {
+      this.#once(pop, `${message.height} commit`, message.commit.hash);
+    }
+  }
+
+  #once(pop: PopId, what: string, value: string): void {
+    const key = `${pop} ${what}`;
+    const said = this.#said.get(key);
+    if (said !== undefined && said !== value) throw new Broken(`constancy: ${what} contradicted`);
+    this.#said.set(key, value);
+  }
+}
