@@ -1,5 +1,6 @@
-import { once } from 'node:events';
+import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
+import { CHUNK_BYTES } from '../../protocol/ports.ts';
 import type { Fields } from './caching/fields.ts';
 import { type ByteRange, contentRange, parseRanges, partHead, partsEnd } from './caching/ranges.ts';
 import { evaluate, rangeHolds } from './caching/validators.ts';
@@ -27,9 +28,14 @@ export interface Draft {
   /** Fields for a 304. */
   readonly shortHead: string[];
   readonly body: BodySource;
+  /** How long the client may take for one piece of the body, real ms. */
+  readonly patienceMs: number;
 }
 
-const BOUNDARY = 'presage-4f1c9b7e2a6d8035';
+/** Drawn anew by each process, so that no content can be made to hold it. */
+const BOUNDARY = `presage-${randomBytes(12).toString('hex')}`;
+/** A body in memory that is longer than this goes out in pieces, so that a client that does not read is noticed. */
+const WHOLE_MAX = CHUNK_BYTES;
 /** Statuses without a body. */
 export const bodiless = (status: number): boolean => status === 204 || status === 304 || status < 200;
 
@@ -87,13 +93,13 @@ export async function send(
     response.writeHead(draft.status, head).end();
     return { status: draft.status, bytes: 0 };
   }
-  return sendBody(response, draft.status, head, draft.body, 0, size);
+  return sendBody(response, draft, draft.status, head, 0, size);
 }
 
 function sendRange(response: ServerResponse, draft: Draft, range: ByteRange, size: number): Promise<Sent> {
   const head = [...draft.head, 'content-range', contentRange(range, size)];
   head.push('content-length', String(range.end - range.start));
-  return sendBody(response, 206, head, draft.body, range.start, range.end);
+  return sendBody(response, draft, 206, head, range.start, range.end);
 }
 
 async function sendParts(
@@ -120,24 +126,24 @@ async function sendParts(
     }
     yield Buffer.from(end, 'latin1');
   }
-  return sendBody(response, 206, head, { size: length, whole: undefined, read: parts }, 0, length);
+  const body = { size: length, whole: undefined, read: parts };
+  return sendBody(response, { ...draft, body }, 206, head, 0, length);
 }
 
 async function sendBody(
   response: ServerResponse,
+  { body, patienceMs }: Draft,
   status: number,
   head: string[],
-  source: BodySource,
   start: number,
   end: number | undefined,
 ): Promise<Sent> {
-  if (source.whole) {
-    const part =
-      start === 0 && end === source.whole.length ? source.whole : source.whole.subarray(start, end);
+  if (body.whole && end !== undefined && end - start <= WHOLE_MAX) {
+    const part = end - start === body.whole.length ? body.whole : body.whole.subarray(start, end);
     response.writeHead(status, head).end(part);
     return { status, bytes: part.length };
   }
-  const pieces = source.read(start, end)[Symbol.asyncIterator]();
+  const pieces = body.read(start, end)[Symbol.asyncIterator]();
   let bytes = 0;
   try {
     let next = await pieces.next();
@@ -145,10 +151,11 @@ async function sendBody(
     while (!next.done) {
       if (response.destroyed) break;
       bytes += next.value.length;
-      if (!response.write(next.value)) await drained(response);
+      if (!response.write(next.value)) await drained(response, patienceMs);
       next = await pieces.next();
     }
-    if (next.done) response.end();
+    if (!next.done || (end !== undefined && bytes !== end - start)) response.destroy();
+    else response.end();
   } catch (error) {
     if (!response.headersSent) throw error;
     response.destroy();
@@ -158,13 +165,21 @@ async function sendBody(
   return { status, bytes };
 }
 
-/** Waits until the client has taken what was written, or is gone. */
-export async function drained(response: ServerResponse): Promise<void> {
+/**
+ * Waits until the client has taken what was written, or is gone. One that takes longer than `patienceMs` is cut off,
+ * even if it reads a byte now and then.
+ */
+export async function drained(response: ServerResponse, patienceMs: number): Promise<void> {
   if (response.destroyed || !response.writableNeedDrain) return;
-  const gone = new AbortController();
-  await Promise.race([
-    once(response, 'drain', { signal: gone.signal }),
-    once(response, 'close', { signal: gone.signal }),
-  ]).catch(() => undefined);
-  gone.abort();
+  await new Promise<void>((resolve) => {
+    const late = setTimeout(() => response.destroy(), patienceMs);
+    const done = () => {
+      clearTimeout(late);
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Site } from '../../protocol/charter.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
+import { CHUNK_BYTES } from '../../protocol/ports.ts';
 import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
 import { Directives } from './caching/directives.ts';
 import { COMMON_ENCODINGS } from './caching/vary.ts';
@@ -184,7 +185,7 @@ class HttpEdge implements Edge {
     if (!stored.fresh(now)) return false;
     const { replica } = stored;
     const bytes = deps.blobs.peek(replica.content);
-    if (!bytes) return false;
+    if (!bytes || bytes.length > CHUNK_BYTES) return false;
     response.writeHead(replica.status, stored.freshHead(now, pop));
     response.end(bytes);
     stored.usedAt = now;

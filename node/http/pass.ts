@@ -111,7 +111,7 @@ export async function pass(
     } else {
       for await (const chunk of answer.body as AsyncIterable<Buffer>) {
         bytes += chunk.length;
-        if (!response.write(chunk)) await drained(response);
+        if (!response.write(chunk)) await drained(response, context.options.clientTimeoutMs);
         if (response.destroyed) break;
       }
     }

@@ -285,6 +285,7 @@ export class Server {
       head: stored.head(age, cacheStatus),
       shortHead: stored.shortHead(age, cacheStatus),
       body,
+      patienceMs: this.#context.options.clientTimeoutMs,
     };
     try {
       const sent = await send(request, response, draft, deps.clock.now());
@@ -324,6 +325,7 @@ export class Server {
         whole: undefined,
         read: (start, end) => growing.body.read(start, end),
       },
+      patienceMs: this.#context.options.clientTimeoutMs,
     };
     const size = () => growing.length ?? growing.body.length;
     try {

@@ -165,6 +165,32 @@ describe('misses at the same time', () => {
   });
 });
 
+describe('a client that reads a little now and then', () => {
+  it('is cut off in the end', async () => {
+    const body = randomBytes(20_000_000);
+    await begin(
+      (_message, response) =>
+        void response
+          .writeHead(200, { 'cache-control': 'max-age=600', 'content-length': body.length })
+          .end(body),
+      { options: { clientTimeoutMs: 600 } },
+    );
+    for (let n = 0; n < 3; n++) expect((await get('/a')).bytes.length).toBe(body.length);
+    const drip = slowClient('/a');
+    let taken = 0;
+    drip.socket.on('data', (part: Buffer) => {
+      taken += part.length;
+      drip.socket.pause();
+    });
+    drip.socket.on('error', () => undefined);
+    const reading = setInterval(() => drip.socket.resume(), 100);
+    await new Promise((resolve) => drip.socket.once('close', resolve));
+    clearInterval(reading);
+    expect(taken).toBeLessThan(body.length);
+    expect((await get('/a')).bytes.length).toBe(body.length);
+  });
+});
+
 describe('a range far beyond what has come', () => {
   it('is fetched by itself, while the whole goes on into the store', async () => {
     const body = randomBytes(8_000_000);
