@@ -40,7 +40,7 @@ export interface CacheStatus {
 }
 
 /** Clients give up on a connection after this, real ms. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 /** Idle connections of a client are closed after this, real ms. */
 const IDLE_MS = 1_500;
 /** Requests of one region under way at once; more wait, and the wait is reported as lateness. */

@@ -17,7 +17,7 @@ export interface ClusterOptions {
 }
 
 /** The cluster has failed if its PoPs have not all found each other by then, ms. */
-const MESH_MS = 40_000;
+const MESH_MS = 60_000;
 const POLL_MS = 200;
 
 /** The demo's PoPs: keys, certificates, charter and configuration in a directory of their own, then the daemons. */

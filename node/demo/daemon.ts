@@ -12,9 +12,9 @@ export interface DaemonOptions {
 }
 
 /** A daemon that is not ready by then has failed, ms. */
-const READY_MS = 30_000;
+const READY_MS = 60_000;
 /** A daemon that has not ended by then after SIGTERM is killed, ms. */
-const STOP_MS = 15_000;
+const STOP_MS = 30_000;
 
 /** The daemon of one PoP as a child process. */
 export class Daemon {

@@ -61,9 +61,10 @@ export async function replayLoad(
     files.set(path, { path, size, type: typeOf(path), tags: tagsOf(path), maxAgeS: 7 * 86_400 });
   }
   const start = requests[0]?.at ?? 0;
+  const cut = [...files.values()].filter(({ size }) => size === MOST_BYTES).length;
   return {
     name: 'log',
-    description: `${options.name}: ${requests.length} requests of ${clients.size} clients for ${files.size} files`,
+    description: `${options.name}: ${requests.length} requests of ${clients.size} clients for ${files.size} files${cut === 0 ? '' : `, ${cut} of them cut to ${MOST_BYTES} bytes`}`,
     start,
     end: (requests.at(-1)?.at ?? start) + 1000,
     requests,

@@ -38,7 +38,7 @@ interface World {
   readonly seen: (observation: Observation) => void;
 }
 
-const CATCH_UP_MS = 15_000;
+const CATCH_UP_MS = 30_000;
 const POLL_MS = 100;
 /** How long the PoP is away, real ms, and how often a client asks for something meanwhile. */
 const AWAY_MS = 4_000;

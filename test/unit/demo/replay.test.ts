@@ -52,6 +52,7 @@ describe('replay of a log', () => {
     );
     expect(load.files.get('/a.gif')).toMatchObject({ size: 70, type: 'image/gif' });
     expect(load.files.get('/big')!.size).toBe(8 * 1024 * 1024);
+    expect(load.description).toContain('1 of them cut');
   });
 
   it('gives each client one region and one number', async () => {
