@@ -1,7 +1,12 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import * as v from 'valibot';
-import { CERTIFICATE_BYTES, type Certificate, verify } from '../../protocol/certificate.ts';
+import {
+  CERTIFICATE_BYTES,
+  type Certificate,
+  CLOCK_TOLERANCE_MS,
+  inspect,
+} from '../../protocol/certificate.ts';
 import type { Charter } from '../../protocol/charter.ts';
 import { CHARTER_BYTES, verifyCharter } from '../../protocol/charter-document.ts';
 import { PresageError } from '../../protocol/errors.ts';
@@ -110,7 +115,7 @@ export interface Membership {
   readonly genesis: Genesis;
   readonly revocations?: Uint8Array;
   readonly cluster: Cluster;
-  /** The own certificate, verified. */
+  /** The own certificate; its signature is verified, its time is not. */
   readonly own: Certificate;
   readonly charter?: Charter;
   /** Sentences for the log: what works but should be mended. */
@@ -128,8 +133,8 @@ export interface MembershipPaths {
 const SOON_MS = 14 * 86_400_000;
 
 /**
- * Reads and verifies all of it. Fails with `CONFIG_INVALID` (unreadable), `ADMIT_CERTIFICATE`, `ADMIT_EXPIRED`,
- * `ADMIT_IDENTITY` (the certificate is of another key) or `CHARTER_INVALID`.
+ * Reads and verifies all of it. Fails with `CONFIG_INVALID` (unreadable), `ADMIT_CERTIFICATE`, `ADMIT_IDENTITY` (the
+ * certificate is of another key), `ADMIT_REVOKED` or `CHARTER_INVALID`. A certificate out of its time is a warning.
  */
 export async function loadMembership(paths: MembershipPaths, now: number): Promise<Membership> {
   const warnings: string[] = [];
@@ -139,7 +144,8 @@ export async function loadMembership(paths: MembershipPaths, now: number): Promi
   const { cluster, certificate } = decodeCertificateFile(text, paths.certificate);
   const genesis = genesisOf(cluster);
   const { operatorKey } = cluster;
-  const own = verify(certificate, operatorKey, genesis, now);
+  // A certificate out of its time keeps the PoP out of the cluster, not from serving: that is for the peers to say.
+  const own = inspect(certificate, operatorKey, genesis);
   const self = popIdOf(privateKey);
   if (own.pop !== self) {
     throw new PresageError(
@@ -147,8 +153,17 @@ export async function loadMembership(paths: MembershipPaths, now: number): Promi
       `${paths.certificate} is for ${own.pop}, ${paths.key} is ${self}`,
     );
   }
-  if (own.expiry - now < SOON_MS) {
-    warnings.push(`the certificate expires at ${new Date(own.expiry).toISOString()}`);
+  const until = new Date(own.expiry).toISOString();
+  if (own.expiry <= now) {
+    warnings.push(
+      `ADMIT_EXPIRED: the certificate expired at ${until}: no peer lets this PoP in until it is renewed`,
+    );
+  } else if (own.expiry - now < SOON_MS) warnings.push(`the certificate expires at ${until}`);
+  if (now + CLOCK_TOLERANCE_MS < own.notBefore) {
+    const from = new Date(own.notBefore).toISOString();
+    warnings.push(
+      `CLOCK_SKEW: the certificate is valid from ${from} only: the clock of this machine is wrong`,
+    );
   }
   const charter =
     paths.charter === undefined

@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import * as v from 'valibot';
-import { type Certificate, verify } from '../../protocol/certificate.ts';
+import { type Certificate, inspect, verify } from '../../protocol/certificate.ts';
 import { PresageError } from '../../protocol/errors.ts';
 import type { Genesis } from '../../protocol/genesis.ts';
 import type { PopId } from '../../protocol/ids.ts';
@@ -30,6 +30,8 @@ export interface Directory {
   certificateOf(pop: PopId): Certificate | undefined;
   /** Verifies a certificate presented by `remote` and remembers it. Throws `ADMIT_*`. */
   check(certificate: Uint8Array, remote: PopId): Certificate;
+  /** The own certificate, whose time is for the peers to judge: clocks get mended while a daemon runs. */
+  readonly own: Certificate;
   isRevoked(pop: PopId): boolean;
   /** Adopts a newer revocation list; returns the identities that it shuts out anew. Throws `ADMIT_CERTIFICATE`. */
   revoke(list: Uint8Array): readonly PopId[];
@@ -68,6 +70,8 @@ export function createDirectory(options: DirectoryOptions, deps: DirectoryDeps):
   let revocations: { readonly bytes: Uint8Array; readonly list: RevocationList } | undefined;
   let shutOut: ReadonlySet<PopId> = new Set();
   let ownCard: Uint8Array | undefined;
+  const own = inspect(options.certificate, operatorKey, genesis);
+  if (own.pop !== self) throw new PresageError('ADMIT_IDENTITY');
   /** Digests of the cards held: every peer sends them all, and two signatures each take their time. */
   const seen = new Set<string>();
   const forget = (pop: PopId) => {
@@ -102,6 +106,7 @@ export function createDirectory(options: DirectoryOptions, deps: DirectoryDeps):
       remember(certificate);
       return certificate;
     },
+    own,
     isRevoked: (pop) => shutOut.has(pop),
     revoke(presented) {
       const list = verifyRevocations(presented, operatorKey, genesis);

@@ -76,8 +76,8 @@ export interface Network {
 }
 
 /**
- * Starts libp2p; resolves when it listens. Connections to the bootstrap list follow by themselves. Fails with `ADMIT_*`
- * if the own certificate is not in order, with `CONFIG_INVALID` if none of the addresses can be listened on.
+ * Starts libp2p; resolves when it listens. Connections to the bootstrap list follow by themselves. Fails with
+ * `ADMIT_CERTIFICATE` or `ADMIT_IDENTITY` if the own certificate is not this PoP's, with `CONFIG_INVALID` if none of the addresses can be listened on.
  */
 export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): Promise<Network> {
   const { metrics, clock, random } = deps;
@@ -108,7 +108,7 @@ export async function startNetwork(options: NetworkOptions, deps: NetworkDeps): 
       },
     },
   );
-  const certificate = directory.check(options.certificate, self);
+  const certificate = directory.own;
 
   const notify = (peer: PopId, up: boolean) => {
     metrics.gauge('presage_peers_connected', links.size);

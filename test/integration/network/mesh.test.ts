@@ -183,11 +183,35 @@ describe('a cluster', () => {
     await expect(
       startPop(operator, { privateKey: key, certificate: certify(operator, newKey()) }),
     ).rejects.toMatchObject({ code: 'ADMIT_IDENTITY' });
-    await expect(
-      startPop(operator, {
+  });
+
+  it('keeps out a PoP whose clock is wrong, and takes it in when the clock is mended', async () => {
+    const operator = createOperator();
+    const first = await start(operator);
+    let skewMs = 3 * 3_600_000;
+    const key = newKey();
+    const network = await startNetwork(
+      {
         privateKey: key,
-        certificate: certify(operator, key, { notBefore: 0, expiry: 1 }),
-      }),
-    ).rejects.toMatchObject({ code: 'ADMIT_EXPIRED' });
+        certificate: certify(operator, key),
+        operatorKey: operator.cluster.operatorKey,
+        genesis: operator.genesis,
+        listen: ['/ip4/127.0.0.1/tcp/0'],
+        bootstrap: first.addresses(),
+      },
+      {
+        log: testLog(),
+        metrics: recorder(),
+        clock: { ...realClock, now: () => Date.now() + skewMs },
+        random: systemRandom,
+      },
+    );
+    // By its clock every certificate of the cluster has expired, its own too.
+    await pause(1500);
+    expect(network.peers.connected()).toEqual([]);
+    expect(network.certificateOf(network.self)?.pop).toBe(network.self);
+    skewMs = 0;
+    await until('in', () => network.peers.connected().includes(first.self), 30_000);
+    await network.close();
   });
 });
