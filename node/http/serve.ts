@@ -150,15 +150,20 @@ export class Server {
       switch (outcome.kind) {
         case 'stored': {
           const stored = this.#context.stored(outcome.replica);
-          if (stored.selectedBy(request.lines) && deps.index.standing(outcome.replica) === 'valid') {
+          const standing = deps.index.standing(outcome.replica);
+          const now = deps.demand.now();
+          const ready = standing === 'valid' && (outcome.how === 'revalidated' || stored.fresh(now));
+          selected =
+            stored.selectedBy(request.lines) && standing !== 'gone' ? { stored, standing } : undefined;
+          if (selected && ready) {
             const detail = outcome.how === 'peer' ? 'detail=peer; stored' : 'fwd-status=304';
             const status = `fwd=${why}; ${detail}${collapsed}`;
-            const sent = await this.#sendStored(request, response, stored, deps.demand.now(), status);
+            const sent = await this.#sendStored(request, response, stored, now, status);
             if (sent) return { ...sent, hit: outcome.how };
+            selected = undefined;
           }
-          // What the peers have is another variant: this one has to come from the origin.
+          // What the peers have is stale, or another variant: the origin has to confirm or to send it.
           askPeers = false;
-          selected = undefined;
           break;
         }
         case 'growing': {

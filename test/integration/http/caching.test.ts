@@ -73,7 +73,7 @@ describe('a fresh response', () => {
     expect(second.headers.get('via')).toBe('1.1 pop-1');
     expect(second.headers.get('x-a')).toBe('1');
     expect(origin.seen).toHaveLength(1);
-    expect(origin.seen[0]?.headers['via']).toBe('1.1 pop-1');
+    expect(origin.seen[0]?.headers.via).toBe('1.1 pop-1');
     expect(
       under.observations.map(({ hit, status, bytes, query, shareable }) => [
         hit,

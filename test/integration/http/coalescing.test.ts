@@ -342,6 +342,35 @@ describe('other PoPs', () => {
     expect(under.observations.filter(({ hit }) => hit === 'peer')).toHaveLength(2);
   });
 
+  it('that have it stale spare the origin the body, not the question', async () => {
+    await begin(
+      (message, response) =>
+        void response
+          .writeHead(message.headers['if-none-match'] === '"p"' ? 304 : 500, {
+            'cache-control': 'max-age=60',
+          })
+          .end(),
+      {
+        fill: ({ index, blobs }) => ({
+          async fill(ticket) {
+            const headers = [['cache-control', 'max-age=1'] as const, ['etag', '"p"'] as const];
+            const then = Date.now() - 50_000;
+            return index.store(index.begin(ticket.key, ticket.key16, ticket.site.id), {
+              ...{ variant: '', status: 200, headers, size: 4, tags: [], source: 'client' },
+              ...{ requestedAt: then, receivedAt: then },
+              content: await blobs.put(Buffer.from('peer')),
+            });
+          },
+        }),
+      },
+    );
+    const answer = await get('/a');
+    expect([answer.status, answer.bytes.toString()]).toEqual([200, 'peer']);
+    expect(origin.seen.map(({ headers }) => headers['if-none-match'])).toEqual(['"p"']);
+    expect((await get('/a')).headers['cache-status']).toContain('hit');
+    expect(origin.seen).toHaveLength(1);
+  });
+
   it('that fail cost nothing but time', async () => {
     await begin(
       (_message, response) => void response.writeHead(200, { 'cache-control': 'max-age=60' }).end('origin'),
