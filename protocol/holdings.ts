@@ -26,11 +26,13 @@ export class HoldingsLog {
   readonly #log: VariantId[] = [];
   readonly #shards: Set<VariantId>[] = [];
   readonly #rowOf: (id: VariantId) => CatalogueRow;
+  readonly #replyRows: number;
   #first = 1;
   #published = 0;
 
   /** `rowOf`: what is to be said of a variant now. */
-  constructor(incarnation: number, rowOf: (id: VariantId) => CatalogueRow) {
+  constructor(incarnation: number, rowOf: (id: VariantId) => CatalogueRow, replyRows = MAX_REPLY_ROWS) {
+    this.#replyRows = replyRows;
     this.incarnation = incarnation;
     this.#rowOf = rowOf;
   }
@@ -85,7 +87,7 @@ export class HoldingsLog {
     if (call.kind === 'log') {
       const known = call.incarnation === this.incarnation && call.after <= this.position;
       if (!known || call.after < this.#first - 1) return { kind: 'lost' };
-      const delta = this.#since(call.after, MAX_REPLY_ROWS);
+      const delta = this.#since(call.after, this.#replyRows);
       return { kind: 'log', ...delta, more: delta.upTo < this.position };
     }
     const rows: CatalogueRow[] = [];
@@ -93,8 +95,8 @@ export class HoldingsLog {
     for (; next < SHARDS; next += 1) {
       const shard = this.#shards[next];
       if (!shard) continue;
-      if (rows.length > 0 && rows.length + shard.size > MAX_REPLY_ROWS) break;
-      for (const id of shard) if (rows.length < MAX_REPLY_ROWS) rows.push(this.#rowOf(id));
+      if (rows.length > 0 && rows.length + shard.size > this.#replyRows) break;
+      for (const id of shard) if (rows.length < this.#replyRows) rows.push(this.#rowOf(id));
     }
     return { kind: 'page', incarnation: this.incarnation, upTo: this.position, next, rows };
   }
@@ -119,6 +121,8 @@ interface Held extends Holder {
 
 interface Peer {
   incarnation: number;
+  /** The shard from which a full exchange goes on that was begun and not finished. */
+  pending: number | undefined;
   position: number;
   round: number;
   readonly ids: Set<VariantId>;
@@ -151,6 +155,7 @@ export class PeerHoldings {
   first(pop: PopId): CatalogueCall {
     const peer = this.#peers.get(pop);
     if (!peer || peer.incarnation === 0) return { kind: 'page', shard: 0 };
+    if (peer.pending !== undefined) return { kind: 'page', shard: peer.pending };
     return { kind: 'log', incarnation: peer.incarnation, after: peer.position };
   }
 
@@ -198,7 +203,11 @@ export class PeerHoldings {
       peer.position = reply.upTo;
     } else if (reply.incarnation !== peer.incarnation) return { kind: 'page', shard: 0 };
     this.#take(pop, peer, reply.rows);
-    if (reply.next < SHARDS) return reply.next > shard ? { kind: 'page', shard: reply.next } : undefined;
+    if (reply.next < SHARDS) {
+      peer.pending = reply.next;
+      return reply.next > shard ? { kind: 'page', shard: reply.next } : undefined;
+    }
+    peer.pending = undefined;
     for (const id of peer.ids) {
       const held = this.#byKey.get(key16OfVariant(id))?.get(slotOf(pop, id));
       if (held && held.round < peer.round) this.#remove(pop, peer, id);
@@ -226,7 +235,7 @@ export class PeerHoldings {
     let peer = this.#peers.get(pop);
     if (!peer) {
       if (this.#peers.size >= MAX_PEERS) this.forget(this.#peers.keys().next().value!);
-      peer = { incarnation: 0, position: 0, round: 0, ids: new Set() };
+      peer = { incarnation: 0, pending: undefined, position: 0, round: 0, ids: new Set() };
       this.#peers.set(pop, peer);
     }
     return peer;
