@@ -113,7 +113,7 @@ describe('what is known of a peer', () => {
           expect(listener.holders(key).map((holder) => holder.content)).toEqual(content ? [content] : []);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 1_000 },
     );
   });
 });
