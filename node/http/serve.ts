@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { coded, codeOf, PresageError } from '../../protocol/errors.ts';
 import { type BodySource, type Draft, type Sent, send } from './answer.ts';
-import { INVALID } from './caching/directives.ts';
 import type { Fields } from './caching/fields.ts';
 import { parseRanges } from './caching/ranges.ts';
 import { variantOf } from './caching/vary.ts';
@@ -16,6 +15,7 @@ import { forward, forwarded, pass, passedHead } from './pass.ts';
 import { refuse } from './refusal.ts';
 import type { EdgeRequest } from './request.ts';
 import type { StoredResponse } from './stored.ts';
+import { useOf } from './use.ts';
 
 /** A range that begins this far beyond the bytes that have come is fetched by itself. */
 const AHEAD_MAX_BYTES = 4 * 1024 * 1024;
@@ -28,34 +28,6 @@ export interface Answered extends Sent {
   readonly size: number;
   readonly used: StoredResponse | undefined;
   readonly setsCookie: boolean;
-}
-
-/** What a stored response may do for a request now. */
-export type Use = 'fresh' | 'while-revalidating' | 'revalidate';
-
-/** RFC 9111 §4: whether a selected response answers the request as it is. */
-export function useOf(selected: Selected, request: EdgeRequest, now: number, heedClient: boolean): Use {
-  const { stored, standing } = selected;
-  if (standing === 'stale') return 'revalidate';
-  const { directives } = request;
-  if (heedClient && !directives.empty) {
-    if (directives.unqualified('no-cache')) return 'revalidate';
-    const maxAge = directives.seconds('max-age');
-    const age = stored.ageMs(now);
-    if (maxAge === INVALID || (maxAge !== undefined && age > maxAge * 1000)) return 'revalidate';
-    const minFresh = directives.seconds('min-fresh');
-    if (typeof minFresh === 'number' && -stored.stalenessMs(now) < minFresh * 1000) return 'revalidate';
-    if (directives.has('max-stale') && !stored.fresh(now) && !stored.limits.forbidden) {
-      const limit = directives.seconds('max-stale');
-      const staleness = stored.stalenessMs(now);
-      if (directives.unqualified('max-stale') || (typeof limit === 'number' && staleness <= limit * 1000))
-        return 'fresh';
-    }
-  }
-  if (stored.fresh(now)) return 'fresh';
-  return stored.stalenessMs(now) <= stored.limits.whileRevalidate * 1000
-    ? 'while-revalidating'
-    : 'revalidate';
 }
 
 /** Answers GET and HEAD: from the store where it may, else from peers or the origin. */
@@ -298,8 +270,10 @@ export class Server {
       deps.index.touch(replica);
       return { ...sent, size: replica.size, used: stored, setsCookie: stored.setsCookie };
     } catch (error) {
-      deps.metrics.count('presage_edge_lost_content_total', { code: codeOf(error) });
-      await deps.index.drop(replica.key16, replica.variant);
+      const code = codeOf(error);
+      deps.metrics.count('presage_edge_lost_content_total', { code });
+      // A disk that refuses for now loses nothing.
+      if (code.startsWith('CONTENT_')) await deps.index.drop(replica.key16, replica.variant);
       return undefined;
     }
   }

@@ -1,0 +1,31 @@
+import { INVALID } from './caching/directives.ts';
+import type { Selected } from './lookup.ts';
+import type { EdgeRequest } from './request.ts';
+
+/** What a stored response may do for a request now. */
+export type Use = 'fresh' | 'while-revalidating' | 'revalidate';
+
+/** RFC 9111 §4: whether a selected response answers the request as it is. */
+export function useOf(selected: Selected, request: EdgeRequest, now: number, heedClient: boolean): Use {
+  const { stored, standing } = selected;
+  if (standing === 'stale') return 'revalidate';
+  const { directives } = request;
+  if (heedClient && !directives.empty) {
+    if (directives.unqualified('no-cache')) return 'revalidate';
+    const maxAge = directives.seconds('max-age');
+    const age = stored.ageMs(now);
+    if (maxAge === INVALID || (maxAge !== undefined && age > maxAge * 1000)) return 'revalidate';
+    const minFresh = directives.seconds('min-fresh');
+    if (typeof minFresh === 'number' && -stored.stalenessMs(now) < minFresh * 1000) return 'revalidate';
+    if (directives.has('max-stale') && !stored.fresh(now) && !stored.limits.forbidden) {
+      const limit = directives.seconds('max-stale');
+      const staleness = stored.stalenessMs(now);
+      if (directives.unqualified('max-stale') || (typeof limit === 'number' && staleness <= limit * 1000))
+        return 'fresh';
+    }
+  }
+  if (stored.fresh(now)) return 'fresh';
+  return stored.stalenessMs(now) <= stored.limits.whileRevalidate * 1000
+    ? 'while-revalidating'
+    : 'revalidate';
+}
