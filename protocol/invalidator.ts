@@ -60,12 +60,15 @@ export class Invalidator {
   #compareAt = 0;
   #turn = 0;
   #reconciled: boolean;
+  /** Until the first peer comes: from then on there is somebody to be cut off from. */
+  #alone: boolean;
 
   constructor(options: InvalidatorOptions) {
     this.#options = options;
     this.#invalidations = options.invalidations;
     this.#intake = new PurgeIntake(options);
     this.#waiters = new PurgeWaiters(options.roster ?? (() => []));
+    this.#alone = options.alone;
     this.#reconciled = options.alone && !options.damaged;
     this.#writes.owe(options.unwritten ?? []);
   }
@@ -312,12 +315,13 @@ export class Invalidator {
   #peer(id: PopId, up: boolean): void {
     if (up) {
       if (this.#peers.has(id)) return;
+      this.#alone = false;
       this.#peers.set(id, { exchange: undefined, dirty: true, retryAt: this.#now, backoffMs: RETRY_MS });
       return;
     }
     this.#peers.delete(id);
     for (const [token, call] of this.#calls) if (call.peer === id) this.#calls.delete(token);
-    if (this.#peers.size === 0 && !this.#options.alone) this.#setReconciled(false);
+    if (this.#peers.size === 0 && !this.#alone) this.#setReconciled(false);
   }
 
   #tick(): void {
