@@ -34,7 +34,7 @@ const cluster = async (count: number): Promise<TestPop[]> => {
   await until(
     `a full mesh of ${count}`,
     () => all.every((pop) => pop.peers.connected().length === count - 1),
-    50_000,
+    100_000,
   );
   return all;
 };
@@ -59,13 +59,20 @@ describe('a cluster', () => {
         return { verdict: 'accept' };
       });
     }
+    for (const pop of all) pop.gossip.subscribe('purge', () => ({ verdict: 'accept' }));
     await pause(3000);
     for (const [i, pop] of all.entries()) await pop.gossip.publish('summary', new Uint8Array(10_000).fill(i));
     await until(
       'all heard all',
       () => heard.size === 15 && [...heard.values()].every((by) => by.size === 14),
     );
-  });
+    // A flooded topic goes to every subscriber at once; any other to the mesh, which hands it on.
+    const first = all[0]!;
+    const sent = (topic: string) => first.metrics.total('presage_gossip_published_bytes_total', { topic });
+    await first.gossip.publish('purge', new Uint8Array(100));
+    expect(sent('purge')).toBe(14 * 100);
+    expect(sent('summary')).toBeLessThan(14 * 10_000);
+  }, 180_000);
 
   it('whose bootstrap PoP starts last comes together by itself', async () => {
     const operator = createOperator();
