@@ -193,8 +193,8 @@ function distortionNote(speed: number, epochMs: number): string {
     `Demand runs ${speed} times as fast as transfers, gossip and the origin: an epoch spans ${epoch} s of demand, ` +
     `a fetch of 100 ms takes ${latency} s of demand. Presage therefore has ${speed} times less time to act than in ` +
     'production, and requests that would have come after a fetch come during it; the baselines act at once. ' +
-    'The fast path watches real seconds and learns for two minutes first: against epochs this short it is seldom ' +
-    'the faster one. ' +
+    'The fast path looks for bursts within seconds of demand; those would need a load many times as dense as one ' +
+    'machine can play at this speed, so that it has little or nothing to report here. ' +
     'Client, PoP and peer are on one machine: only the origin is far away.'
   );
 }
