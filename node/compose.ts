@@ -260,7 +260,7 @@ async function connect(
   // libp2p takes its time and some 40 MB: a PoP alone does without.
   const { startNetwork } = await import('./adapters/libp2p.ts');
   const { listen, announce, bootstrap } = config.p2p;
-  return startNetwork(
+  const network = await startNetwork(
     { ...membership, listen, announce, bootstrap, known: known.cards },
     {
       ...deps,
@@ -268,6 +268,9 @@ async function connect(
       onRevocations: (list) => known.putRevocations(list),
     },
   );
+  // The newest list that any peer told before the restart holds at once; an older one changes nothing.
+  if (known.revocations) network.revoke(known.revocations);
+  return network;
 }
 
 async function countries(config: Config) {
