@@ -1,3 +1,4 @@
+import { logarithmsOf } from './models/logarithmic.ts';
 import type { Model } from './models/model.ts';
 
 export interface CombinationOptions {
@@ -81,8 +82,9 @@ export function combine(
     total += values[i]!;
   }
   const ceiling = CEILING * largest;
+  const logarithms = logarithmsOf(values, first);
   const forecasts = fit.map((model) => {
-    const rows = model.forecast({ values, origins, horizon, seasons });
+    const rows = model.forecast({ values, origins, horizon, seasons, logarithms });
     for (let j = 0; j < rows.length; j++) guard(rows[j]!, values[origins[j]! - 1]!, ceiling);
     return rows;
   });

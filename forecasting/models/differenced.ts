@@ -6,14 +6,15 @@ export function differenced(name: string, model: Model): Model {
     name,
     needs: (seasons, horizon) => model.needs(seasons, horizon) + (seasons[0] ?? Number.POSITIVE_INFINITY),
     forecast(request) {
-      const { values, origins, seasons } = request;
+      const { values, origins, horizon, seasons } = request;
       const season = seasons[0] ?? 1;
       const differences = new Float64Array(Math.max(0, values.length - season));
       for (let i = 0; i < differences.length; i++) differences[i] = values[i + season]! - values[i]!;
       const rows = model.forecast({
-        ...request,
         values: differences,
         origins: origins.map((origin) => origin - season),
+        horizon,
+        seasons,
       });
       rows.forEach((row, j) => {
         const from = origins[j]! - season;

@@ -7,6 +7,15 @@ export interface ModelRequest {
   readonly horizon: number;
   /** Season lengths in steps, ascending. */
   readonly seasons: readonly number[];
+  /** Of the values, relative to their mean before the first origin, where the caller has them at hand for many models. */
+  readonly logarithms?: Logarithms;
+}
+
+export interface Logarithms {
+  /** log((value + offset) / mean). */
+  readonly values: Float64Array;
+  readonly mean: number;
+  readonly offset: number;
 }
 
 /**

@@ -92,7 +92,7 @@ export function shopCounts(): Sample[] | undefined {
     const at = Math.round((Date.UTC(Number(year), Number(month) - 1, Number(day)) - SHOP_START) / 86_400_000);
     return { id: `${page} in ${country}`, at };
   });
-  const days = Math.max(...hits.map(({ at }) => at)) + 1;
+  const days = hits.reduce((most, { at }) => Math.max(most, at), 0) + 1;
   const series = new Map<string, Float64Array>();
   for (const { id, at } of hits) {
     const values = series.get(id) ?? new Float64Array(days);

@@ -60,6 +60,19 @@ describe('forecastDemand', () => {
     expect(answer.mean).toBeLessThan(400_000);
   });
 
+  it('knows of a burst that is younger than the newest whole step of a coarse ring', () => {
+    const request = { ...REQUEST, horizonMs: 2 * HOUR };
+    // At 5 minutes past: 3 minutes of a burst on a quiet day, and of a resource that was never asked for before.
+    for (const before of [2, 0]) {
+      const answer = forecastDemand(
+        history((ms) => (ms > NOW - 4 * 60_000 ? 3600 : before)),
+        request,
+      );
+      expect(answer.mean).toBeGreaterThan(2_000_000);
+      expect(answer.upper).toBeGreaterThan(answer.mean);
+    }
+  });
+
   it('keeps rare demand visible, and borrows what it lacks', () => {
     const rare = history((ms) => (Math.floor(ms / HOUR) % 24 === 3 ? 1 : 0));
     const answer = forecastDemand(rare, REQUEST);
