@@ -7,7 +7,7 @@ import type { PopCard } from '../actors/router.ts';
 import { supply } from '../actors/supplier.ts';
 import { type Actors, startActors } from '../actors/tree.ts';
 import { ForecastPool } from '../forecasting/pool.ts';
-import { PresageError } from '../protocol/errors.ts';
+import { codeOf, PresageError } from '../protocol/errors.ts';
 import { createGeography } from '../protocol/geography.ts';
 import { key16Of, type PopId } from '../protocol/ids.ts';
 import type { Clock, Events, Gossip, Log, Peers, Random, Streams } from '../protocol/ports.ts';
@@ -269,7 +269,14 @@ async function connect(
     },
   );
   // The newest list that any peer told before the restart holds at once; an older one changes nothing.
-  if (known.revocations) network.revoke(known.revocations);
+  if (known.revocations) {
+    try {
+      network.revoke(known.revocations);
+    } catch (error) {
+      deps.metrics.count('errors_total', { code: codeOf(error) });
+      deps.log.warn('the revocations on disk are not of this cluster, or damaged', { code: codeOf(error) });
+    }
+  }
   return network;
 }
 
