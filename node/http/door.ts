@@ -66,6 +66,8 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionsCheckingInterval: CHECKING_INTERVAL_MS,
     keepAliveTimeout: options.clientTimeoutMs,
+    // Requests without a body, which are nearly all, then cost no stream events: some 15 % of a hit.
+    optimizeEmptyRequests: true,
     // A missing Host is answered by us, with a coded reason.
     requireHostHeader: false,
   };

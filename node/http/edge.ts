@@ -257,7 +257,8 @@ class HttpEdge implements Edge {
       deps.log.error('A request failed', { reason: failure.stack ?? failure.message });
     const { status } = failure.data;
     // A body that nobody reads would be taken for the next request.
-    if (!message.complete && message.httpVersionMajor === 1) response.shouldKeepAlive = false;
+    if (!message.complete && !message.readableEnded && message.httpVersionMajor === 1)
+      response.shouldKeepAlive = false;
     refuse(response, failure, pop, undefined, typeof status === 'number' ? status : undefined);
   }
 }

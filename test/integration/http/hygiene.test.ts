@@ -56,6 +56,16 @@ describe('what could be read in two ways, or reaches too far', () => {
     expect(statusOf(await ask('GET / HTTP/1.1\nHost: www.example\n\n'))).toBe(200);
   });
 
+  it('costs a client without a body not its connection, one with a body it does', async () => {
+    const next = 'GET /ok HTTP/1.1\nHost: www.example\n\n';
+    const without = await ask(`GET /../a HTTP/1.1\nHost: www.example\n\n${next}`);
+    expect(without.match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 400', 'HTTP/1.1 200']);
+    const body = 'POST /../a HTTP/1.1\nHost: www.example\nContent-Length: 500\n\n';
+    const withBody = await ask(`${body}${next}`);
+    expect(withBody.match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 400']);
+    expect(withBody.toLowerCase()).toContain('connection: close');
+  });
+
   it('cannot be hidden behind a request that ends early', async () => {
     const smuggled = await ask(
       'GET /a HTTP/1.1\nHost: www.example\nContent-Length: 46\n\nGET /smuggled HTTP/1.1\nHost: www.example\n\nX'.concat(
