@@ -11,14 +11,17 @@ const SHAPE = 0.6;
 const SAMPLES_MAX = 20_000;
 /** Open samples of one pair. */
 const PER_PAIR_MAX = 6;
-/** Prior variance of a weight. */
-const PRIOR_VARIANCE = 0.25;
+/** Prior variance of a weight: small, so that a model a few hours old claims little. */
+const PRIOR_VARIANCE = 0.02;
 /** Largest log-ratio to the base rate that the model may claim. */
 const CLAIM_MAX = 6;
 /** Base rates and skill forget with a half-life of this many matured samples. */
 const MEMORY = 20_000;
 /** Outcomes after which the measured shape outweighs the assumed one. */
 const SHAPE_TRUST = 50;
+/** Outcomes after which a lesson has faded to a third, and how often that is seen to. */
+const FORGET = 100_000;
+const LOOSEN_EVERY = 256;
 const BASE_MEMORY = 2_000;
 /** Pairs that must be at risk for an arrival among them to say anything. */
 const RISK_MIN = 8;
@@ -272,11 +275,29 @@ export class Arrivals {
     return Math.max(-CLAIM_MAX, Math.min(CLAIM_MAX, sum));
   }
 
+  /**
+   * Lets old lessons fade: the filter's variance grows again, up to the prior's, so that weights keep moving however
+   * long the model has lived.
+   */
+  #loosen(): void {
+    const n = this.#n;
+    const v = this.#variance;
+    const grown = 1 + (LOOSEN_EVERY * 2) / FORGET;
+    for (let i = 0; i < n; i += 1) {
+      const own = Math.sqrt(Math.max(1, Math.min(grown, PRIOR_VARIANCE / Math.max(1e-12, v[i * n + i]!))));
+      for (let j = 0; j < n; j += 1) {
+        v[i * n + j] = v[i * n + j]! * own;
+        v[j * n + i] = v[j * n + i]! * own;
+      }
+    }
+  }
+
   #learn(sample: Sample, slice: number, watched: number, came: 0 | 1): void {
     const { x, region } = sample;
     const exposure = watched * this.#shareOf(slice);
     const keep = 1 - Math.LN2 / MEMORY;
     this.#outcomes += 1;
+    if (this.#outcomes % LOOSEN_EVERY === 0) this.#loosen();
     const base = this.baseOf(region);
     const mean = Math.exp(this.#claim(x)) * base * exposure;
     const n = this.#n;
