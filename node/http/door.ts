@@ -17,8 +17,6 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 300_000;
 /** How often those two are enforced. */
 const CHECKING_INTERVAL_MS = 2_000;
-/** Requests on one HTTP/1.1 connection, so that load spreads again after a while. */
-const REQUESTS_PER_CONNECTION = 100_000;
 /** Streams at a time on one HTTP/2 connection, as browsers expect. */
 const STREAMS_MAX = 128;
 /** Memory of one HTTP/2 connection, MB: headers, buffered frames. */
@@ -74,7 +72,7 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
   const secure = options.tls && secureServer(limits, options.tls, sessions, deps);
-  const server: Server | Http2SecureServer = secure ?? plainServer(limits, deps);
+  const server: Server | Http2SecureServer = secure ?? createServer(limits, deps.handle);
   server.maxConnections = options.maxConnections;
   server.setTimeout(options.clientTimeoutMs);
   server.on('connection', (socket: Socket) => {
@@ -117,12 +115,6 @@ const credentials = (tls: EdgeTls) => ({
   key: tls.key,
   minVersion: 'TLSv1.2' as const,
 });
-
-function plainServer(limits: object, deps: DoorDeps): Server {
-  const server = createServer(limits, deps.handle);
-  server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
-  return server;
-}
 
 function secureServer(
   limits: object,
