@@ -63,6 +63,8 @@ export interface PlanState {
   readonly pops: readonly PlanPop[];
   readonly resources: readonly PlanResource[];
   readonly parameters: Parameters;
+  /** What goes before `parameters` for a site in a region, by `site region`. */
+  readonly tuned?: ReadonlyMap<string, Parameters>;
 }
 
 /** Why a candidate was passed over. */
@@ -124,18 +126,21 @@ interface Reach {
  * between equals a rendezvous hash spreads resources. Pure and deterministic; integers only.
  */
 export function plan(state: PlanState, charter: Charter): Plan {
-  const { parameters } = state;
+  const tuned = (site: SiteId, region: RegionId): Parameters =>
+    state.tuned?.get(`${site} ${region}`) ?? state.parameters;
   const pops = [...state.pops].sort((a, b) => (a.id < b.id ? -1 : 1));
   const popHashes = pops.map((pop) => hash32(pop.id));
   const peers = new PeerDistances(pops, charter);
   const storage = pops.map(
     ({ capacities: c }) => Math.floor((c.storageBudgetMiB * MIRROR_STORAGE) / 1000) * 1024,
   );
-  const fill = pops.map(({ capacities: c }) =>
-    Math.floor(
-      (Math.floor((c.fillKiBps * charter.epochMs * FILL_EPOCHS) / 1000) * parameters.fillShare) / 1000,
-    ),
+  /** What a PoP could pull within the plan's epochs, KiB, and what has been given out of it. */
+  const pullable = pops.map(({ capacities: c }) =>
+    Math.floor((c.fillKiBps * charter.epochMs * FILL_EPOCHS) / 1000),
   );
+  const filled = new Array<number>(pops.length).fill(0);
+  const shareOf = (pop: number, site: SiteId): number =>
+    Math.floor((pullable[pop]! * tuned(site, pops[pop]!.region).fillShare) / 1000);
   const reaches = new Map<RegionId, readonly Reach[]>();
   const allowed = new Map<SiteId, readonly boolean[]>();
   for (const site of charter.sites) {
@@ -166,6 +171,7 @@ export function plan(state: PlanState, charter: Charter): Plan {
       const nearest = reach.find(({ pop }) => isOpen(pops[pop]!)) ?? reach[0];
       if (nearest === undefined) continue;
       const fetchMs = peers.of(nearest.pop, holders);
+      const parameters = tuned(resource.site, demand.region);
       const value = worthOf(resource, demand, nearest, nearest, fetchMs, parameters);
       if (value < parameters.threshold && !demand.held) {
         skip(
@@ -177,7 +183,7 @@ export function plan(state: PlanState, charter: Charter): Plan {
         );
         continue;
       }
-      offers.push({ resource, demand, reach, nearest, fetchMs, value, permitted });
+      offers.push({ resource, demand, reach, nearest, fetchMs, value, permitted, parameters });
     }
   }
   offers.sort(
@@ -189,7 +195,7 @@ export function plan(state: PlanState, charter: Charter): Plan {
 
   const placements: Placement[] = [];
   const placed = new Set<string>();
-  for (const { resource, demand, reach, nearest, fetchMs, permitted, value } of offers) {
+  for (const { resource, demand, reach, nearest, fetchMs, permitted, value, parameters } of offers) {
     const { key16, size } = resource;
     const kib = Math.ceil((size + OBJECT_OVERHEAD) / 1024);
     let left = demand.held ? 1 : parameters.targets;
@@ -205,7 +211,8 @@ export function plan(state: PlanState, charter: Charter): Plan {
       else if (at.distance > FAR_MS) reason = 'too-far';
       else if (!demand.held && worth < parameters.threshold) reason = 'below-threshold';
       else if (storage[at.pop]! < kib) reason = 'no-storage';
-      else if (!demand.held && fill[at.pop]! < kib) reason = 'no-bandwidth';
+      else if (!demand.held && filled[at.pop]! + kib > shareOf(at.pop, resource.site))
+        reason = 'no-bandwidth';
       if (reason !== undefined) {
         skip(key16, at.pop, demand.region, reason, worth);
         if (reason === 'too-far' || reason === 'below-threshold') break;
@@ -215,7 +222,7 @@ export function plan(state: PlanState, charter: Charter): Plan {
       if (!placed.has(once)) {
         placed.add(once);
         storage[at.pop] = storage[at.pop]! - kib;
-        if (!demand.held) fill[at.pop] = fill[at.pop]! - kib;
+        if (!demand.held) filled[at.pop] = filled[at.pop]! + kib;
         placements.push({
           key16,
           size,
@@ -246,6 +253,7 @@ interface Offer {
   readonly fetchMs: number;
   readonly value: number;
   readonly permitted: readonly boolean[] | undefined;
+  readonly parameters: Parameters;
 }
 
 /** Milli-request milliseconds saved per MiB at risk by a replica at one PoP, where a miss costs `fetchMs`. */

@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import type { Certificate } from './certificate.ts';
+import { COMMITTEE_SIZE, Committees } from './committee.ts';
+import type { VectorResource } from './demand-vector.ts';
+import { byBytes } from './exact.ts';
+import type { Genesis } from './genesis.ts';
+import type { PopId, RegionId } from './ids.ts';
+import type { Cap } from './proposal.ts';
+import { NO_SAMPLE, type Sample, WEIGHT_MAX } from './scoring.ts';
+import type { Tuning } from './tuning.ts';
+
+/** Rules of the transition that this version knows. */
+export const RULES_KNOWN = { min: 1, max: 1 } as const;
+/** What a PoP counts for before it has been scored. */
+export const FIRST_WEIGHT = WEIGHT_MAX / 2;
+/** Beat assumed until a charter is decided. */
+const DEFAULT_EPOCH_MS = 30_000;
+
+/** What the transition needs to know of the charter; PoPs without the document agree all the same. */
+export interface CharterTerms {
+  readonly version: number;
+  /** SHA-256 of the signed document, 64 hex digits; of nothing, zeros. */
+  readonly hash: string;
+  readonly epochMs: number;
+  /** PoPs that speak on one key; 0 turns committees off. */
+  readonly committee: number;
+}
+
+export const NO_CHARTER: CharterTerms = {
+  version: 0,
+  hash: '0'.repeat(64),
+  epochMs: DEFAULT_EPOCH_MS,
+  committee: COMMITTEE_SIZE,
+};
+
+/** A PoP of the roster, as agreed. */
+export interface StateMember {
+  readonly pop: PopId;
+  readonly name: string;
+  readonly region: RegionId;
+  /** SHA-256 of the certificate, 64 hex digits. */
+  readonly certificate: string;
+  readonly storageCeilingMiB: number;
+  readonly fillCeilingKiBps: number;
+  readonly notBefore: number;
+  readonly expiry: number;
+  /** Consecutive heights without inclusion, by which a PoP is evicted. */
+  readonly missed: number;
+  /** What its word counts, 1 … 1000. */
+  readonly weight: number;
+  /** Height up to which it counts 1 because it proposed twice. */
+  readonly penaltyUntil: number;
+  /** What it last said that it can take, within its certificate; undefined before it has spoken. */
+  readonly cap: Cap | undefined;
+  /** Heights since it said so. */
+  readonly age: number;
+}
+
+/** All that PoPs agree on, and all that the plan is made of. Every list is sorted strictly by its key. */
+export interface DecidedState {
+  readonly rules: {
+    readonly version: number;
+    /** Consecutive heights at which all who were included knew the next version. */
+    readonly streak: number;
+  };
+  readonly height: number;
+  readonly charter: CharterTerms;
+  /** Chain hashes from which committees are drawn: of this era, and of the next. */
+  readonly seeds: readonly [current: string, next: string];
+  readonly clock: {
+    /** Unix ms of real time; never goes back. */
+    readonly at: number;
+    /** Demand time at which the window of the newest forecasts begins. */
+    readonly window: number;
+  };
+  /** By id, which is the order of slots. */
+  readonly members: readonly StateMember[];
+  /** Whom the operator has shut out, by the newest list decided. */
+  readonly banned: { readonly version: number; readonly pops: readonly PopId[] };
+  readonly vector: readonly VectorResource[];
+  readonly tunings: readonly Tuning[];
+  /** Forecasts of two heights ago and of the last height: the first is scored next. */
+  readonly samples: readonly [older: Sample, newer: Sample];
+}
+
+export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** A member as its certificate makes it. */
+export function memberOf(certificate: Certificate, sealed: Uint8Array, missed: number): StateMember {
+  const { pop, name, region, storageCeilingMiB, fillCeilingKiBps, notBefore, expiry } = certificate;
+  return {
+    pop,
+    name,
+    region,
+    certificate: sha256(sealed),
+    storageCeilingMiB,
+    fillCeilingKiBps,
+    notBefore,
+    expiry,
+    missed,
+    weight: FIRST_WEIGHT,
+    penaltyUntil: 0,
+    cap: undefined,
+    age: 0,
+  };
+}
+
+/** The state before height 1. It must be made of the same founders and terms at every PoP. */
+export function originState(
+  genesis: Genesis,
+  founders: readonly { readonly certificate: Certificate; readonly sealed: Uint8Array }[],
+  charter: CharterTerms = NO_CHARTER,
+): DecidedState {
+  const members = new Map(
+    founders.map(({ certificate, sealed }) => [certificate.pop, memberOf(certificate, sealed, 0)]),
+  );
+  return {
+    rules: { version: RULES_KNOWN.min, streak: 0 },
+    height: 0,
+    charter,
+    seeds: [genesis, genesis],
+    clock: { at: 0, window: 0 },
+    members: [...members.values()].sort((a, b) => byBytes(a.pop, b.pop)),
+    banned: { version: 0, pops: [] },
+    vector: [],
+    tunings: [],
+    samples: [NO_SAMPLE, NO_SAMPLE],
+  };
+}
+
+/** Whether this version knows the rules in force; a PoP that does not must be passive, and say so. */
+export const knowsRules = ({ rules }: DecidedState): boolean =>
+  rules.version >= RULES_KNOWN.min && rules.version <= RULES_KNOWN.max;
+
+export const rosterOf = ({ members }: DecidedState): PopId[] => members.map(({ pop }) => pop);
+
+/** Who speaks on which key at the height that follows this state. */
+export const committeesOf = (state: DecidedState): Committees =>
+  new Committees(rosterOf(state), state.seeds[0], state.charter.committee);
+
+/** Who will speak in the next era, as far as the roster stays: they begin to forecast those keys now. */
+export const nextCommitteesOf = (state: DecidedState): Committees =>
+  new Committees(rosterOf(state), state.seeds[1], state.charter.committee);
