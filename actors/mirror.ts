@@ -39,6 +39,7 @@ export type MirrorMessage =
 
 /** How a pull ended; the codes that `explain` shows. */
 export type PullOutcome =
+  | 'no-room'
   | 'mirrored'
   | 'no-holder'
   | 'left-to-others'
@@ -74,6 +75,8 @@ export interface MirrorDeps {
   learnKey(key16: Key16, key: ResourceKey): { readonly key: ResourceKey; readonly site: SiteId } | undefined;
   /** Matching purges applied here, for the ranking. */
   fenceOf(key16: Key16): Fence;
+  /** Makes room for a mirror among what is worth less; false if it will not fit. */
+  roomFor(bytes: number, source: Job['source']): Promise<boolean>;
   /** Fetches from the origin into the store. */
   fetch(key: ResourceKey, key16: Key16, site: Site, source: ReplicaSource): Promise<Replica | undefined>;
   /** Told when a replica came by mirroring, and where its bytes belong. */
@@ -217,7 +220,9 @@ class Mirror implements Behaviour<MirrorMessage> {
 
   async #pull(job: Job, signal: AbortSignal): Promise<PullOutcome> {
     const { puller, index } = this.#deps;
-    const { key16 } = job.wanted;
+    const { key16, size } = job.wanted;
+    // Asked before the first byte: what has been pulled already would push out what clients asked for.
+    if (!(await this.#deps.roomFor(size, job.source))) return 'no-room';
     const known = this.#deps.holders(key16);
     const holders = job.holder && !known.includes(job.holder) ? [...known, job.holder] : known;
     const pace = (bytes: number) => this.#pace(bytes, signal);

@@ -164,6 +164,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
         return name;
       },
       fenceOf: (key16) => held(key16)?.fence ?? new Map(),
+      roomFor: (bytes, source) => replicas.roomFor(bytes, source),
       fetch: (key, key16, site, source) => deps.fetch(key, key16, site, source),
       mirrored: ({ key16, key, site, size, content }, source, tier) => {
         names.learn(key16, { key, site });

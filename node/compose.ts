@@ -112,10 +112,18 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   const { charter, self } = identity;
   const sites = new Sites(charter);
   const demand = demandClock(clock, { offsetMs: config.clock.offset, speed: config.clock.speed });
-  const store = await openStore(config, identity, sites, database, { log, metrics, clock, demand, random });
+  const known = await KnownPops.open(database, { log, metrics });
+  // The first PoP of a cluster has nobody to reconcile with until another has come.
+  const alone = !identity.membership || (config.p2p.bootstrap.length === 0 && known.cards.length === 0);
+  const store = await openStore(config, identity, sites, alone, database, {
+    log,
+    metrics,
+    clock,
+    demand,
+    random,
+  });
   onClose('blobs', () => store.blobs.close());
   onClose('replicas', () => store.replicas.flush());
-  const known = await KnownPops.open(database, { log, metrics });
   const network = await connect(config, identity, known, { log, metrics, clock, random });
   if (network) onClose('network', () => network.close());
   const { gossip, streams, peers }: { gossip: Gossip; streams: Streams; peers: Peers } =
@@ -172,7 +180,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   const certificateOf = (pop: PopId) => (pop === self ? card : network?.certificateOf(pop));
   const actors = await startActors(
     {
-      ...{ self, name: identity.name, region: identity.region, charter, alone: network === undefined, card },
+      ...{ self, name: identity.name, region: identity.region, charter, alone, card },
       ...{ historyBytes: config.memory.history, bytesPerSecond: config.mirror.bandwidth },
       ...{
         clock,

@@ -77,11 +77,13 @@ export async function openStore(
   config: Config,
   identity: Identity,
   sites: Sites,
+  /** There is no PoP to reconcile purges with. */
+  alone: boolean,
   database: Database,
   deps: { log: Log; metrics: Metrics; clock: Clock; demand: DemandClock; random: Random },
 ): Promise<Store> {
   const { log, metrics, clock, demand, random } = deps;
-  const { self, privateKey, membership } = identity;
+  const { self, privateKey } = identity;
   let replicas: LocalReplicas | undefined;
   const failed = (error: unknown) => log.error('the store could not be tidied', { error: String(error) });
   const blobs = await openBlobs(
@@ -105,7 +107,7 @@ export async function openStore(
       self,
       secretOf: (site) => sites.ofId(site)?.secret,
       sign: purgeSigner(privateKey),
-      alone: membership === undefined,
+      alone,
     },
     { database, clock, hybrid, log, metrics },
   );

@@ -10,7 +10,6 @@ const NOT_RENEWED = new Set([
   'content-encoding',
   'content-length',
   'content-range',
-  'content-type',
   'keep-alive',
   'proxy-connection',
   'te',

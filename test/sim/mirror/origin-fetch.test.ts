@@ -109,6 +109,7 @@ class World {
           return name;
         },
         fenceOf: () => new Map(),
+        roomFor: async () => true,
         fetch: async () => {
           this.fetched.push({ pop, at: clock.now() });
           const replica = { key16: KEY16, key: KEY, site: SITE.id, content: 'x' as ContentHash } as Replica;
