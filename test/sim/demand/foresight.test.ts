@@ -13,7 +13,12 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 /** As coarse as in the demo, which runs at some 200 times real time. */
 const COARSE: PresageTiming = { windowMs: 200_000, delayMs: 300_000, horizonMs: 2 * HOUR };
-const WORLD: WorldOptions = { ...ringLayout(5), storage: 10 * 2 ** 30, bandwidth: 50 << 20, fetchRate: 10 << 20 };
+const WORLD: WorldOptions = {
+  ...ringLayout(5),
+  storage: 10 * 2 ** 30,
+  bandwidth: 50 << 20,
+  fetchRate: 10 << 20,
+};
 
 function run(
   trace: Trace,
