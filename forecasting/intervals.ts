@@ -7,6 +7,8 @@ export interface IntervalInput {
   readonly fitted: readonly Float64Array[];
   /** Recent level of the series, above 0; errors are taken to grow with the square root of the forecast over it. */
   readonly level: number;
+  /** Share (0 … 1) of the times that matter which the hold-outs lie in: few hours of one day show little. */
+  readonly seen?: number;
 }
 
 export interface Interval {
@@ -25,6 +27,8 @@ const SKEW = 0.3;
 const SIDE_LEAST = 0.3;
 /** The weights were fitted on the hold-outs, and few hold-outs hide the tails: widths grow by 1 + this / hold-outs. */
 const WIDEN = 2;
+/** … and by up to this where they lie close together. */
+const WIDEN_UNSEEN = 0.2;
 /** A forecast near zero is scaled as if it were this share of the level. */
 const LEVEL_SHARE = 0.05;
 
@@ -54,7 +58,7 @@ export function conformalInterval(input: IntervalInput, coverage: number): Inter
   const both = quantile(magnitudes, coverage);
   const below = Math.max(SIDE_LEAST, -quantile(z, (1 - coverage) / 2));
   const above = Math.max(SIDE_LEAST, quantile(z, (1 + coverage) / 2));
-  const widen = 1 + WIDEN / residuals.length;
+  const widen = 1 + WIDEN / residuals.length + WIDEN_UNSEEN * (1 - (input.seen ?? 1));
   const left = widen * (SKEW * below + (1 - SKEW) * both);
   const right = widen * (SKEW * above + (1 - SKEW) * both);
   const lower = new Float64Array(horizon);

@@ -13,6 +13,8 @@ export interface PoolOptions {
   readonly workers: number;
   /** Series handed to a worker at once: what is lost with a crash, and how finely a call can be cut off. */
   readonly batch?: number;
+  /** Deadline of calls that name none, real ms; by default there is none. An epoch's length suits the daemon. */
+  readonly deadlineMs?: number;
 }
 
 export interface CallLimits {
@@ -63,6 +65,7 @@ const TRAINING_MS_MAX = 600_000;
 export class ForecastPool {
   readonly #lanes: readonly Lane[];
   readonly #batch: number;
+  readonly #deadlineMs: number | undefined;
   readonly #dependencies: LaneDependencies;
   readonly #waiting: (() => void)[] = [];
   #pending = 0;
@@ -77,6 +80,7 @@ export class ForecastPool {
     const workers = Math.max(1, Math.trunc(options.workers));
     this.#lanes = Array.from({ length: workers }, () => new Lane(dependencies));
     this.#batch = Math.max(1, Math.trunc(options.batch ?? BATCH));
+    this.#deadlineMs = options.deadlineMs;
     this.#dependencies = dependencies;
   }
 
@@ -214,7 +218,7 @@ export class ForecastPool {
   /** Cuts a call into batches by shard, and gathers what comes back until all is there or the deadline passes. */
   #spread<In extends { readonly id: string }, Out>(
     items: readonly In[],
-    { deadlineMs, signal }: CallLimits,
+    { deadlineMs = this.#deadlineMs, signal }: CallLimits,
     work: Work<In, Out>,
   ): Promise<Out[]> {
     const shards: number[][] = this.#lanes.map(() => []);

@@ -13,7 +13,11 @@ const LEVEL_STEPS = 24;
 const SEASONS_USED = 5.7;
 /** Weight of the spread of the series itself beside that of the hold-outs, for where there are few. */
 const SERIES_SHARE = 0.1;
+/** Short seasons over which hold-outs show all that errors do. */
+const SEASONS_SEEN = 10;
+/** Newest values that are looked at: at least so many, so that plain series show their trend, … */
 const USED_LEAST = 256;
+/** … and at most so many, two months of five-minute counts, so that no series takes long. */
 const USED_MOST = 1 << 14;
 
 /** Forecasts one series. Pure: the same input gives the same numbers, whatever was forecast before. */
@@ -45,8 +49,10 @@ export function predictSeries(series: Series, request: ForecastRequest): SeriesF
   const recent = values.subarray(-(selection.seasons.at(-1) ?? LEVEL_STEPS));
   let level = 0;
   for (const value of recent) level += value / recent.length;
+  const reach = (residuals.length - 1) * selection.options.spacing + (residuals[0]?.length ?? 0);
+  const seen = Math.min(1, reach / (SEASONS_SEEN * (selection.seasons[0] ?? 1)));
   const interval = conformalInterval(
-    { mean, residuals, fitted, level: Math.max(level, 1e-9) },
+    { mean, residuals, fitted, level: Math.max(level, 1e-9), seen },
     request.level,
   );
   return { id: series.id, model: combination.model, mean, ...interval };

@@ -121,7 +121,15 @@ function fittedCurve(
       : selection.models,
     steps,
     selection.seasons,
-    counts ? selection.options : { ...selection.options, metric: 'absolute', power: POWER, blocks: 1 },
+    counts
+      ? selection.options
+      : {
+          ...selection.options,
+          spacing: Math.min(steps, SEASONS[0]),
+          metric: 'absolute',
+          power: POWER,
+          blocks: 1,
+        },
   );
   let excess = 0;
   let scale = 0;

@@ -77,9 +77,9 @@ describe('ForecastPool', () => {
         return () => undefined;
       },
     };
-    const forecasts = new ForecastPool({ workers: 1, batch: 8 }, { log, metrics, clock });
+    const forecasts = new ForecastPool({ workers: 1, batch: 8, deadlineMs }, { log, metrics, clock });
     pools.push(forecasts);
-    const answers = await forecasts.predict(series(40), REQUEST, { deadlineMs });
+    const answers = await forecasts.predict(series(40), REQUEST);
     expect(answers).toHaveLength(40);
     expect(answers.filter(({ model }) => model === 'seasonal-naive')).toHaveLength(24);
     expect(answers.every(({ mean }) => mean.length === 24)).toBe(true);
