@@ -51,7 +51,11 @@ export class DemandArchive {
     this.#sinceWhole += 1;
     try {
       const rows = foresight.history.takeChanged();
-      await history.batch(rows.map(([key, value]) => ({ type: 'put', key, value })));
+      const gone = foresight.history.takeForgotten();
+      await history.batch([
+        ...gone.map((key) => ({ type: 'del', key }) as const),
+        ...rows.map(([key, value]) => ({ type: 'put', key, value }) as const),
+      ]);
       await learned.put(WINDOWS_KEY, foresight.history.windows());
       if (!whole && this.#sinceWhole < SAVE_EVERY) return;
       await learned.put(LEARNED_KEY, foresight.snapshot());

@@ -65,6 +65,8 @@ export interface MirrorDeps {
   readonly events: Events;
   /** This PoP's own name. */
   readonly name: string;
+  /** Of the demand clock. */
+  readonly speed: number;
   /** Fill rate, bytes a second. */
   readonly bytesPerSecond: number;
   holders(key16: Key16): readonly PopId[];
@@ -97,7 +99,7 @@ interface Job {
 const ACTIVE_MAX = 8;
 /** Jobs that wait; the least valuable beyond it are forgotten, the next plan lists them again. */
 const WAITING_MAX = 20_000;
-/** A pull that failed is not tried again before this, ms. */
+/** A pull that failed is not tried again before this, ms of demand, but at least a second of real time. */
 const RETRY_MS = 30_000;
 /** How long a peer's lease on an origin fetch is believed, ms. */
 const LEASE_MS = 30_000;
@@ -315,7 +317,7 @@ class Mirror implements Behaviour<MirrorMessage> {
     this.#deps.tag(key16, 'none', value);
     if (outcome === 'left-to-others') return;
     this.#totals.failed += 1;
-    this.#retryAt.set(key16, this.#context.clock.monotonic() + RETRY_MS);
+    this.#retryAt.set(key16, this.#context.clock.monotonic() + Math.max(1_000, RETRY_MS / this.#deps.speed));
     trim(this.#retryAt, OUTCOMES_MAX);
     this.#deps.events.emit('mirror-failed', { key16, outcome, source: job.source });
   }

@@ -153,7 +153,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
   const mirror: ActorRef<MirrorMessage> = system.actor(
     mirrorSpec({
       ...{ index: replicas, puller: deps.puller, streams, peers, events, name: deps.name },
-      ...{ bytesPerSecond: deps.bytesPerSecond, holders, nameOf },
+      ...{ bytesPerSecond: deps.bytesPerSecond, speed: demand.speed, holders, nameOf },
       site: (id) => deps.siteById(id),
       keyOf: (key16) => names.get(key16),
       learnKey: (key16, key) => {

@@ -167,7 +167,11 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
         traffic.count(seen, clock.monotonic());
         intake.push(demandOfEdge(seen, names));
       },
-      regionOf: (address) => geography.locateText(address).region,
+      regionOf: (address) => {
+        const { by, region } = geography.locateText(address);
+        // Whom nothing places is near whom they came to, as far as anybody can tell.
+        return by === 'default' ? identity.region : region;
+      },
     },
   );
   let table = RoutingTable.empty();

@@ -3,7 +3,7 @@ import type { Charter } from '../protocol/charter.ts';
 import type { RegionId, SiteId } from '../protocol/ids.ts';
 
 /** Horizon that a PoP alone plans for, demand ms. */
-const HORIZON_MS = 3_600_000;
+const HORIZON_MS = 7_200_000;
 
 /**
  * The charter of a cluster of one: a single region and, where an origin is configured, a single site that answers

@@ -42,7 +42,7 @@ const site = v.strictObject({
 const schema = v.strictObject({
   version: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   epoch: v.optional(duration, '30s'),
-  horizon: v.optional(duration, '1h'),
+  horizon: v.optional(duration, '2h'),
   regions: v.pipe(texts, v.minLength(1)),
   defaultRegion: v.optional(v.string()),
   distances: v.optional(v.record(v.string(), v.record(v.string(), v.number())), {}),

@@ -26,7 +26,7 @@ export interface LayoutOptions {
 const CLUSTER = 'demo';
 /** Zone of the site; its host lies in it. */
 const ZONE = 'demo.test';
-const HORIZON = '1h';
+const HORIZON = '2h';
 const STORAGE = '2GiB';
 const MIRROR_BANDWIDTH = '20MiB/s';
 /** PoPs that the others look for first. */

@@ -97,6 +97,7 @@ class World {
           peers,
           events: { emit: () => undefined },
           name: pop,
+          speed: 1,
           bytesPerSecond: 1e6,
         },
         holders: () => POPS.filter((other) => this.#held.has(other) && other !== pop),
