@@ -115,7 +115,7 @@ function capped(cap: Cap, { storageCeilingMiB, fillCeilingKiBps }: StateMember):
 function lotsOf(voices: readonly MemberVoice[], members: readonly StateMember[], epochMs: number): Lot[] {
   return voices.flatMap(({ slot, proposal }): Lot[] => {
     const member = members[slot]!;
-      const most = Math.min(VALUE_MAX, scaled((member.cap?.fillKiBps ?? 0) * LOT_EPOCHS, epochMs, 1000));
+    const most = Math.min(VALUE_MAX, scaled((member.cap?.fillKiBps ?? 0) * LOT_EPOCHS, epochMs, 1000));
     return proposal.uses.map(({ site, usedKiB, unusedKiB, promisedKiB }): Lot => {
       const used = Math.min(usedKiB, most);
       const unused = Math.min(unusedKiB, most);
