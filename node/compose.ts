@@ -79,6 +79,8 @@ export interface Running {
 }
 
 const SAMPLE_MS = 500;
+/** Share of an epoch after which series that are not forecast yet get the cheap answer. */
+const FORECAST_SHARE = 0.8;
 
 /** Builds a PoP from its configuration and starts it, the database first and the doors last. */
 export async function compose(config: Config, deps: ComposeDeps): Promise<Running> {
@@ -179,7 +181,10 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     ...{ pop: self, name: identity.name, region: identity.region },
     ...{ addressesV4: loneAddresses(config, 4), addressesV6: loneAddresses(config, 6) },
   };
-  const pool = new ForecastPool({ workers: config.forecast.workers }, { log, metrics, clock });
+  const pool = new ForecastPool(
+    { workers: config.forecast.workers, deadlineMs: FORECAST_SHARE * charter.epochMs },
+    { log, metrics, clock },
+  );
   onClose('workers', () => pool.close());
   const certificateOf = (pop: PopId) => (pop === self ? card : network?.certificateOf(pop));
   const actors = await startActors(
