@@ -1,7 +1,7 @@
 import { Accuracy, type AccuracyRow } from '../forecasting/accuracy.ts';
 import type { BurstDetector } from '../forecasting/bursts.ts';
 import type { DemandForecast, DemandHistory, DemandRequest } from '../forecasting/demand.ts';
-import type { Explanation, Foresight, Member, SeriesOutlook } from '../forecasting/foresight.ts';
+import type { Explanation, Foresight, Member } from '../forecasting/foresight.ts';
 import { type Trend, Trends } from '../forecasting/trends.ts';
 import { codeOf } from '../protocol/errors.ts';
 import type { HistoryRow } from '../protocol/history.ts';
@@ -38,7 +38,13 @@ export type ForecasterMessage =
       readonly reply: Reply<readonly Trend[]>;
     }
   /** Private. */
-  | { readonly type: 'plan'; readonly epoch: number };
+  | { readonly type: 'plan'; readonly epoch: number }
+  | {
+      readonly type: 'forecasted';
+      readonly epoch: number;
+      readonly now: number;
+      readonly forecasts: readonly DemandForecast[];
+    };
 
 /** One epoch as this PoP saw it. */
 export interface EpochRecord {
@@ -116,8 +122,10 @@ export interface ForecasterDeps {
 
 /** How long the others' windows are waited for: `T_grace` of the agreement. */
 const graceMs = (epochMs: number) => Math.min(2_000, epochMs / 5);
-/** Series forecast in one epoch; the most asked go first. */
+/** Series forecast in one epoch; those known longest go first. */
 const SERIES_MAX = 10_000;
+/** Epochs after which a forecast that has not come back is given up. */
+const FORECAST_EPOCHS = 3;
 const EPOCHS_KEPT = 120;
 /** About what a tracked resource takes beside its rings. */
 const RESOURCE_BYTES = 1_200;
@@ -146,8 +154,9 @@ class Forecaster implements Behaviour<ForecasterMessage> {
   readonly #accuracy = new Accuracy();
   readonly #epochs: EpochRecord[] = [];
   readonly #newest = new Map<PopId, Summary>();
-  readonly #forecasts = new Map<string, DemandForecast>();
-  #forecastPairs: { forecast: DemandForecast; key16: Key16; region: RegionId }[] = [];
+  #forecasts: ReadonlyMap<string, DemandForecast> = new Map();
+  /** Monotonic ms since when series are with the workers. */
+  #forecastingSince: number | undefined;
   readonly #trends: Trends;
   #made: MadePlan = { epoch: 0, madeAt: 0, plan: { placements: [], skips: [] } };
   #pulls = { pulls: 0, pulledBytes: 0, speculativeBytes: 0 };
@@ -185,7 +194,10 @@ class Forecaster implements Behaviour<ForecasterMessage> {
         this.#context.schedule(graceMs(this.#deps.epochMs), { type: 'plan', epoch: message.epoch });
         return;
       case 'plan':
-        return this.#plan(message.epoch);
+        this.#forecast(message.epoch);
+        return;
+      case 'forecasted':
+        return this.#plan(message.epoch, message.now, message.forecasts);
       case 'requested':
         for (const key16 of message.keys) foresight.requested(key16);
         return;
@@ -234,13 +246,21 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     return one ? (one.total * 60_000) / Math.max(60_000, one.last - one.first) : 0;
   }
 
-  async #plan(epoch: number): Promise<void> {
-    const { demand, events, members } = this.#deps;
+  async #plan(epoch: number, now: number, forecasts: readonly DemandForecast[]): Promise<void> {
+    const { events, members } = this.#deps;
     const foresight = this.#foresight;
     foresight.setMembers(members());
-    const now = Math.floor(demand.now());
-    const outlooks = await this.#forecast(now);
-    this.#accuracy.next(this.#forecastPairs, now, this.#deps.horizonMs);
+    this.#forecastingSince = undefined;
+    const rows = forecasts.map((forecast) => ({ forecast, ...pairOf(forecast.id) }));
+    this.#forecasts = new Map(forecasts.map((forecast) => [forecast.id, forecast]));
+    this.#accuracy.next(rows, now, this.#deps.horizonMs);
+    const outlooks = rows.map(({ forecast: { next, mean, upper }, key16, region }) => ({
+      key16,
+      region,
+      next,
+      mean,
+      upper,
+    }));
     const { plan, ownShare } = foresight.epoch(now, outlooks);
     this.#made = { epoch, madeAt: now, plan };
     const wanted = ownShare
@@ -275,50 +295,47 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     await this.#archive.save(foresight);
   }
 
-  /** Time-series forecasts of the established series; without them the plan stands on arrivals alone. */
-  async #forecast(now: number): Promise<SeriesOutlook[]> {
-    const foresight = this.#foresight;
+  /**
+   * Has the established series forecast; the plan follows when that is done. Meanwhile this actor folds windows and
+   * answers questions. Without forecasts the plan stands on arrivals alone.
+   */
+  #forecast(epoch: number): void {
+    // A forecast that takes longer than an epoch is not overtaken by the next: its plan is still newer than none.
+    const { clock } = this.#context;
+    const busySince = this.#forecastingSince;
+    if (busySince !== undefined && clock.monotonic() - busySince < FORECAST_EPOCHS * this.#deps.epochMs)
+      return;
+    this.#forecastingSince = clock.monotonic();
     const { pool, epochMs, demand, horizonMs, level } = this.#deps;
+    const now = Math.floor(demand.now());
+    const batch = this.#batch(now);
+    const done = (forecasts: readonly DemandForecast[]) =>
+      void this.#context.self.tell({ type: 'forecasted', epoch, now, forecasts });
+    if (batch.length === 0) {
+      done([]);
+      return;
+    }
+    pool
+      .forecastDemand(batch, { now, windowMs: epochMs * demand.speed, horizonMs, level })
+      .then(done, (error: unknown) => {
+        this.#context.metrics.count('errors_total', { code: codeOf(error) });
+        this.#context.log.warn('no forecasts this epoch', { code: codeOf(error) });
+        done([]);
+      });
+  }
+
+  #batch(now: number): DemandHistory[] {
+    const { history } = this.#foresight;
     const batch: DemandHistory[] = [];
-    const pairs: { key16: Key16; region: RegionId }[] = [];
-    for (const { resource, region } of foresight.history.established()) {
+    for (const { resource, region } of history.established()) {
       if (batch.length >= SERIES_MAX) break;
       const series = (name: 'minute' | 'ten' | 'hour') =>
-        foresight.history.series(resource.key16, region.region, name, now);
+        history.series(resource.key16, region.region, name, now);
       const [minute, ten, hour] = [series('minute'), series('ten'), series('hour')];
       if (!minute || !ten || !hour) continue;
-      const ring = ({ start, stepMs, values }: { start: number; stepMs: number; values: number[] }) => ({
-        start,
-        stepMs,
-        values,
-      });
-      batch.push({
-        id: resource.key16 + region.region,
-        minute: ring(minute),
-        ten: ring(ten),
-        hour: ring(hour),
-        first: region.first,
-      });
-      pairs.push({ key16: resource.key16, region: region.region });
+      batch.push({ id: resource.key16 + region.region, minute, ten, hour, first: region.first });
     }
-    this.#forecasts.clear();
-    this.#forecastPairs = [];
-    if (batch.length === 0) return [];
-    try {
-      const request: DemandRequest = { now, windowMs: epochMs * demand.speed, horizonMs, level };
-      const forecasts = await pool.forecastDemand(batch, request);
-      return forecasts.flatMap((forecast, at) => {
-        const pair = pairs[at];
-        if (!pair) return [];
-        this.#forecasts.set(forecast.id, forecast);
-        this.#forecastPairs.push({ forecast, ...pair });
-        return [{ ...pair, next: forecast.next, mean: forecast.mean, upper: forecast.upper }];
-      });
-    } catch (error) {
-      this.#context.metrics.count('errors_total', { code: codeOf(error) });
-      this.#context.log.warn('no forecasts this epoch', { code: codeOf(error) });
-      return [];
-    }
+    return batch;
   }
 
   /** Per site and region the PoP that is to hold most of the expected requests. */
@@ -370,3 +387,6 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     return { epoch: this.#made.epoch, madeAt: this.#made.madeAt, explanation, forecasts };
   }
 }
+
+/** The parts of a series' id: 32 hex digits, then the region. */
+const pairOf = (id: string) => ({ key16: id.slice(0, 32) as Key16, region: id.slice(32) as RegionId });
