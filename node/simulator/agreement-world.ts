@@ -118,6 +118,7 @@ export class VirtualNetwork {
   readonly #clock: VirtualClock;
   readonly #random: Random;
   readonly #holes = new Set<number>();
+  readonly #slow = new Map<number, number>();
   #side: readonly number[] | undefined;
   #delivered = 0;
 
@@ -142,6 +143,11 @@ export class VirtualNetwork {
     this.#holes.add(from * 4096 + to);
   }
 
+  /** What `from` sends to `to` takes so much longer, until all is healed. */
+  slow(from: number, to: number, extraMs: number): void {
+    this.#slow.set(from * 4096 + to, extraMs);
+  }
+
   mend(): void {
     this.#side = undefined;
     this.#holes.clear();
@@ -150,6 +156,7 @@ export class VirtualNetwork {
   /** From now on nothing goes wrong. */
   heal(): void {
     this.mend();
+    this.#slow.clear();
     this.conditions = PERFECT;
   }
 
@@ -159,9 +166,10 @@ export class VirtualNetwork {
     if (this.#side && this.#side[from] !== this.#side[to]) return;
     if (this.#holes.has(from * 4096 + to)) return;
     if (loss > 0 && random.float() < loss) return;
+    const extraMs = this.#slow.get(from * 4096 + to) ?? 0;
     const copies = duplicates > 0 && random.float() < duplicates ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
-      let delay = minMs + random.float() * (maxMs - minMs);
+      let delay = minMs + random.float() * (maxMs - minMs) + extraMs;
       if (stragglers > 0 && random.float() < stragglers) delay *= 1 + 9 * random.float();
       this.#clock.after(delay, () => {
         this.#delivered += 1;

@@ -12,7 +12,9 @@ import { decodeOnce, GENESIS, signatureOf } from './pop.ts';
 
 /** Kinds of lies; a liar draws some of them for its whole life. `twins` is done by running two machines. */
 export const LIES = [
+  'mute',
   'silent',
+  'contrary',
   'equivocate',
   'flip',
   'split',
@@ -57,6 +59,7 @@ export class Liar {
   /** What a receiver gets in place of an honest message. */
   tell(bytes: Uint8Array, to: number): Uint8Array[] {
     const world = this.#world;
+    if (this.#lies.has('mute')) return [];
     if (this.#lies.has('silent') && world.chance(0.5)) return [];
     const message = decodeOnce(bytes);
     const lies = this.#twist(message, to).map((lie) => encodeAgreement(lie));
@@ -122,6 +125,13 @@ export class Liar {
       });
       const decided = world.chance(0.5) ? ([one ? none : all, one ? all : none] as const) : vote.decided;
       vote = { ...vote, rounds, ready: one ? all : none, decided };
+    }
+    if (this.#lies.has('contrary')) {
+      const all = this.#all();
+      const rounds = message.rounds.map(([, , a0, a1], at): RoundVotes => {
+        return [all, at > 0 ? all : new Uint8Array(0), a1, at === 0 && a0.length === 0 ? all : a0];
+      });
+      vote = { ...vote, rounds };
     }
     if (this.#lies.has('deny')) {
       const [zero, one] = vote.decided;

@@ -18,7 +18,6 @@ import type { Random } from '../../../protocol/ports.ts';
 import type { Witness } from './witness.ts';
 
 export const GENESIS = '5e'.repeat(32) as Genesis;
-export const ORIGIN = new Uint8Array(4);
 
 const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 /** A peer id that sorts by its number. */
@@ -67,7 +66,10 @@ export interface Carrier {
 export interface PopOptions {
   readonly index: number;
   readonly founders: readonly PopId[];
+  readonly origin: Uint8Array;
   readonly world: AgreementWorld;
+  /** What it asks to be let in with when it is no member. */
+  readonly pass: () => Uint8Array | undefined;
   readonly random: Random;
   readonly application: Application;
   readonly carrier: Carrier;
@@ -109,11 +111,11 @@ export class SimulatedPop {
   }
 
   start(): void {
-    const { founders, application, random, epochMs, defects, witness } = this.#options;
+    const { founders, origin, application, random, epochMs, defects, witness } = this.#options;
     this.up = true;
     this.#life += 1;
     this.#machine = new Agreement({
-      ...{ self: this.pop, genesis: GENESIS, founders, origin: ORIGIN, application, verify, random, epochMs },
+      ...{ self: this.pop, genesis: GENESIS, founders, origin, application, verify, random, epochMs },
       sign: (message) => signatureOf(this.pop, message),
       ...{ records: this.#disk.records(), decode: decodeOnce, defects },
     });
@@ -123,6 +125,7 @@ export class SimulatedPop {
     );
     witness?.restarted(this.pop, told?.decided);
     this.#run(effects);
+    this.step({ type: 'joining', operation: this.#options.pass() });
   }
 
   crash(): void {

@@ -21,13 +21,14 @@ const from = number('from', values.from);
 const pops = values.pops === undefined ? undefined : number('pops', values.pops);
 
 let failed = 0;
-const total = { heights: 0, messages: 0, crashes: 0, liars: 0, rounds: 0, convergedMs: 0 };
+const total = { heights: 0, messages: 0, crashes: 0, liars: 0, rounds: 0, contested: 0, convergedMs: 0 };
 for (let seed = from; seed < from + seeds; seed += 1) {
   const outcome = new Scenario({ seed, ...(pops !== undefined && { pops }) }).run();
   total.heights += outcome.heights;
   total.messages += outcome.messages;
   total.crashes += outcome.crashes;
   total.liars += outcome.liars;
+  total.contested += outcome.contested;
   total.rounds = Math.max(total.rounds, outcome.rounds);
   total.convergedMs = Math.max(total.convergedMs, outcome.convergedMs);
   if (values.verbose) process.stdout.write(`${JSON.stringify(outcome)}\n`);
@@ -38,7 +39,7 @@ for (let seed = from; seed < from + seeds; seed += 1) {
 }
 const seconds = process.uptime().toFixed(1);
 process.stdout.write(
-  `${total.heights} heights, ${total.messages} messages, ${total.crashes} crashes, ${total.liars} liars, ` +
+  `${total.heights} heights, ${total.contested} contested, ${total.messages} messages, ${total.crashes} crashes, ${total.liars} liars, ` +
     `round ${total.rounds} at most, slowest convergence ${Math.round(total.convergedMs)} ms, ${seconds} s\n`,
 );
 process.stdout.write(`${seeds - failed} passed, ${failed} failed\n`);

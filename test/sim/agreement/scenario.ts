@@ -3,7 +3,7 @@ import type { Defects } from '../../../protocol/agreement-steps.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import { quorumOf } from '../../../protocol/quorum.ts';
 import { seededRandom } from '../../../protocol/random.ts';
-import { SimulatedApplication } from './application.ts';
+import { admission, farewell, originOf, SimulatedApplication } from './application.ts';
 import { LIES, Liar, type Lie } from './liar.ts';
 import { type Carrier, popOf, SimulatedPop } from './pop.ts';
 import { Broken, Witness } from './witness.ts';
@@ -19,6 +19,8 @@ export interface ScenarioOptions {
   /** Deliberate defects of the world: disks forget at a crash; more liars than can be borne. */
   readonly forgetful?: boolean;
   readonly extraLiars?: number;
+  /** As many liars as can be borne, and what they do, instead of what the seed draws. */
+  readonly lies?: readonly Lie[];
 }
 
 export interface Outcome {
@@ -34,6 +36,8 @@ export interface Outcome {
   readonly convergedMs: number;
   /** The binary agreement that went furthest. */
   readonly rounds: number;
+  /** Heights at which it took more than one round. */
+  readonly contested: number;
 }
 
 /** One history: faults for a while, then none; all drawn from the seed. */
@@ -47,10 +51,12 @@ export class Scenario {
   readonly #liars = new Map<number, Liar | undefined>();
   readonly #side: number[];
   readonly #epochMs: number;
+  #missesAllowed = 100_000;
+  #joiner: number | undefined;
+  #leaver: PopId | undefined;
   #hostile = true;
   #crashes = 0;
   #crashAtWrite = 0;
-  #rounds = 0;
 
   constructor(options: ScenarioOptions) {
     this.#options = options;
@@ -66,17 +72,32 @@ export class Scenario {
     this.#epochMs = world.pick([1_000, 1_000, 2_000]);
     this.#side = Array.from({ length: this.#size }, () => world.between(0, 2));
     const { liars: bearable } = quorumOf(this.#size);
-    const count = options.extraLiars ? bearable + options.extraLiars : world.between(0, bearable + 1);
+    const count = options.extraLiars
+      ? bearable + options.extraLiars
+      : world.chance(0.6)
+        ? bearable
+        : world.between(0, bearable + 1);
     const liars = new Set(
       world.shuffled(Array.from({ length: this.#size }, (_, index) => index)).slice(0, count),
     );
     const founders = Array.from({ length: this.#size }, (_, index) => popOf(index));
     const honest = new Set(founders.filter((_, index) => !liars.has(index)));
-    this.#witness = new Witness(founders, honest);
+    this.#witness = new Witness(founders, honest, (size) => this.#least(size));
     const bodyBytes = world.pick([4, 64, 64, this.#size > 8 ? 12_000 : 200]);
-    if (world.chance(0.5)) this.#crashAtWrite = world.pick([0.002, 0.01, 0.03]);
+    if (world.chance(0.5)) this.#crashAtWrite = world.pick([0.005, 0.02, 0.1]);
+    if (world.chance(0.6)) this.#tarry();
+    if (count === 0 && world.chance(0.2)) this.#missesAllowed = world.pick([3, 5]);
     for (let index = 0; index < this.#size; index += 1) {
       this.#machines.push(this.#found(index, founders, liars.has(index), bodyBytes));
+    }
+    if (world.chance(0.3)) {
+      this.#joiner = this.#size;
+      this.#side.push(world.between(0, 2));
+      this.#machines.push(this.#found(this.#size, founders, false, bodyBytes));
+    }
+    const left = founders.filter((pop) => honest.has(pop));
+    if (world.chance(0.2) && this.#size > 1 && quorumOf(this.#size - 1).liars >= count) {
+      this.#leaver = world.pick(left);
     }
   }
 
@@ -94,7 +115,12 @@ export class Scenario {
     const heights = this.#witness.highest;
     return {
       ...{ seed, pops: this.#size, liars: this.#liars.size, broken, heights, convergedMs },
-      ...{ messages: this.#world.network.delivered, crashes: this.#crashes, rounds: this.#rounds },
+      ...{
+        messages: this.#world.network.delivered,
+        crashes: this.#crashes,
+        rounds: this.#witness.round,
+        contested: this.#witness.contested.size,
+      },
     };
   }
 
@@ -113,9 +139,11 @@ export class Scenario {
       const witness = lies ? undefined : this.#witness;
       machines.push(
         new SimulatedPop({
-          ...{ index, founders, world, random, epochMs: this.#epochMs, witness },
+          ...{ index, founders, origin: originOf(founders), world, random, epochMs: this.#epochMs, witness },
+          pass: () => (popOf(index) === this.#leaver ? undefined : admission(popOf(index))),
           application: new SimulatedApplication({
             ...{ self: popOf(index), random, bodyBytes, witness, lies: kinds.has('invalid') },
+            missesAllowed: this.#missesAllowed,
           }),
           carrier: this.#carrier(twins ? twin : undefined),
           disk: { minMs: 1, maxMs: world.pick([2, 20, 80]) },
@@ -129,9 +157,29 @@ export class Scenario {
     return machines;
   }
 
+  /** Some PoPs are heard late by some of the others, about when these give up waiting for them. */
+  #tarry(): void {
+    const world = this.#world;
+    const most = world.pick([400, 800, 1_600]);
+    for (let slow = world.between(1, 3); slow > 0; slow -= 1) {
+      const from = world.between(0, this.#size);
+      for (let to = 0; to < this.#size; to += 1) {
+        if (world.chance(0.6)) world.network.slow(from, to, world.between(0, most));
+      }
+    }
+  }
+
+  /** What must at least be included; what a defect changes on purpose is not what gives it away. */
+  #least(size: number): number {
+    const { liars, quorum } = quorumOf(size);
+    const defect = this.#options.defects?.quorum;
+    return defect === 'one short' ? quorum - 1 : defect === '2b+1' ? 2 * liars + 1 : quorum;
+  }
+
   #kinds(): Set<Lie> {
     const world = this.#world;
-    if (world.chance(0.3)) return new Set<Lie>(['twins']);
+    if (this.#options.lies) return new Set(this.#options.lies);
+    if (world.chance(0.35)) return new Set<Lie>(['twins']);
     return new Set(world.shuffled(LIES).slice(0, world.between(1, 4)));
   }
 
@@ -149,12 +197,12 @@ export class Scenario {
         });
       }
     };
-    const founders = Array.from({ length: this.#size }, (_, index) => popOf(index));
+    const all = Array.from({ length: this.#size + 1 }, (_, index) => popOf(index));
     return {
       gossip: (from, bytes) => {
-        for (let to = 0; to < this.#size; to += 1) post(from, to, bytes, 'gossip');
+        for (let to = 0; to < this.#machines.length; to += 1) post(from, to, bytes, 'gossip');
       },
-      direct: (from, to, bytes) => post(from, founders.indexOf(to), bytes, 'direct'),
+      direct: (from, to, bytes) => post(from, all.indexOf(to), bytes, 'direct'),
     };
   }
 
@@ -190,6 +238,7 @@ export class Scenario {
       const late = world.chance(0.2) ? world.between(0, 10_000) : world.between(0, 300);
       clock.after(late, () => this.#hostile && this.#start(pop));
     }
+    if (this.#leaver) clock.after(world.between(0, 4_000), () => this.#leave());
     const actions = world.between(1, 5);
     const cuts = world.chance(0.7);
     const holes = world.chance(0.4);
@@ -212,14 +261,21 @@ export class Scenario {
           this.#fell(pop);
         }
       }
-      this.#look();
       clock.run(world.between(200, 3 * this.#epochMs));
       if (world.chance(0.6)) network.mend();
     }
   }
 
-  #look(): void {
-    for (const pop of this.#machines.flat()) this.#rounds = Math.max(this.#rounds, pop.machine?.round ?? 0);
+  #leave(): void {
+    const leaver = this.#machines.flat().find(({ pop }) => pop === this.#leaver);
+    if (leaver && this.#leaver) leaver.step({ type: 'operation', operation: farewell(this.#leaver) });
+  }
+
+  /** Whoever is to come is there, and whoever is to go is gone. */
+  #settled(): boolean {
+    const roster = this.#witness.roster(this.#witness.highest + 1) ?? [];
+    if (this.#joiner !== undefined && !roster.includes(popOf(this.#joiner))) return false;
+    return this.#leaver === undefined || !roster.includes(this.#leaver);
   }
 
   /** Nothing goes wrong any more, but for the liars: all honest PoPs have to go on. */
@@ -228,16 +284,16 @@ export class Scenario {
     this.#hostile = false;
     network.heal();
     for (const pop of this.#machines.flat()) this.#start(pop);
-    for (let index = 0; index < this.#size; index += 1) this.#connect(index);
+    for (let index = 0; index < this.#machines.length; index += 1) this.#connect(index);
+    this.#leave();
     const honest = this.#machines.filter((_, index) => !this.#liars.has(index)).flat();
     const goal = Math.max(0, ...honest.map((pop) => pop.height)) + 2;
     const began = clock.now;
-    const done = () => honest.every((pop) => this.#witness.told(pop.pop) >= goal);
+    const done = () => honest.every((pop) => this.#witness.told(pop.pop) >= goal) && this.#settled();
     clock.run(CONVERGENCE_MS, done);
-    this.#look();
     if (!done()) {
       const heights = honest.map((pop) => `${pop.index}:${pop.height}`).join(' ');
-      throw new Broken(`termination: ${goal} not reached by all (${heights})`);
+      throw new Broken(`termination: ${goal} not reached by all, or roster not settled (${heights})`);
     }
     return clock.now - began;
   }

@@ -2,10 +2,18 @@ import { type Header, inSlotOrder } from '../../../protocol/agreement-header.ts'
 import type { Decided, Equivocation } from '../../../protocol/agreement-steps.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import type { AgreementMessage } from '../../../protocol/messages/agreement.ts';
-import { quorumOf } from '../../../protocol/quorum.ts';
 
 /** What was broken; the first word is the promise. */
 export class Broken extends Error {}
+
+interface Spoken {
+  readonly height: number;
+  readonly echo: Map<number, string>;
+  /** Decided bits first, then AUX by round; votes are cumulative, so that the last copy holds all. */
+  readonly votes: (readonly [Uint8Array, Uint8Array])[];
+}
+
+const contrary = (a: Uint8Array, b: Uint8Array): boolean => a.some((byte, at) => (byte & (b[at] ?? 0)) !== 0);
 
 /** Sees what all honest PoPs say and decide, and holds it to the promises. It knows nothing of the machine's inside. */
 export class Witness {
@@ -15,10 +23,18 @@ export class Witness {
   readonly #vouched = new Set<string>();
   readonly #said = new Map<string, string>();
   readonly #honest: ReadonlySet<PopId>;
+  readonly #least: (size: number) => number;
+  /** By PoP what it said of the height it spoke of last. */
+  readonly #votes = new Map<PopId, Spoken>();
   decisions = 0;
+  /** Heights at which somebody honest voted in a round after the first, and the latest round voted in. */
+  readonly contested = new Set<number>();
+  round = 0;
   highest = 0;
 
-  constructor(founders: readonly PopId[], honest: ReadonlySet<PopId>) {
+  /** `least`: proposals that a decision must include, by the size of the roster. */
+  constructor(founders: readonly PopId[], honest: ReadonlySet<PopId>, least: (size: number) => number) {
+    this.#least = least;
     this.#rosters.set(1, inSlotOrder(founders));
     this.#honest = honest;
   }
@@ -66,8 +82,7 @@ export class Witness {
   }
 
   #valid({ height, included }: Header, members: readonly PopId[]): void {
-    const { quorum } = quorumOf(members.length);
-    if (included.length < quorum) {
+    if (included.length < this.#least(members.length)) {
       throw new Broken(`validity: ${included.length} of ${members.length} included at ${height}`);
     }
     for (const [slot, id] of included) {
@@ -90,9 +105,33 @@ export class Witness {
 
   /** An honest PoP has said something over the network: it must never contradict itself, not even after a crash. */
   says(pop: PopId, message: AgreementMessage): void {
+    if (message.kind !== 'propose' && message.kind !== 'echo' && message.kind !== 'vote') return;
+    let spoken = this.#votes.get(pop);
+    if (!spoken || spoken.height < message.height) {
+      spoken = { height: message.height, echo: new Map(), votes: [] };
+      this.#votes.set(pop, spoken);
+    }
+    if (message.height < spoken.height) throw new Broken('constancy: back to a height that was left');
     if (message.kind === 'propose') this.#once(pop, `${message.height} propose`, message.id);
-    if (message.kind === 'vote' && message.commit) {
-      this.#once(pop, `${message.height} commit`, message.commit.hash);
+    else if (message.kind === 'echo') {
+      for (const [slot, id] of message.echoes) {
+        if ((spoken.echo.get(slot) ?? id) !== id) throw new Broken('constancy: two ECHOs for a slot');
+        spoken.echo.set(slot, id);
+      }
+    } else {
+      if (message.commit) this.#once(pop, `${message.height} commit`, message.commit.hash);
+      const pairs = [message.decided, ...message.rounds.map(([, , a0, a1]) => [a0, a1] as const)];
+      for (const [at, pair] of pairs.entries()) {
+        const said = spoken.votes[at];
+        if (said && (contrary(pair[0], said[1]) || contrary(pair[1], said[0]))) {
+          throw new Broken(`constancy: ${at === 0 ? 'two decisions' : 'two AUX'} for a slot`);
+        }
+        spoken.votes[at] = pair;
+        if (at > 1 && (pair[0].length > 0 || pair[1].length > 0)) {
+          this.round = Math.max(this.round, at - 1);
+          this.contested.add(message.height);
+        }
+      }
     }
   }
 
