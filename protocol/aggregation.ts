@@ -179,9 +179,16 @@ function cellsOf(said: readonly Spoken[], liars: number, median: TrimmedMedian):
     };
     let something = false;
     for (const coordinate of COORDINATES) {
-      median.clear();
-      for (const { voice, cell } of listed) median.add(cell[coordinate], voice.weight, voice.slot);
-      const value = median.take(liars);
+      const first = listed[0]!.cell[coordinate];
+      let value = first;
+      // Where all say the same, and padding says it too or is not needed, there is nothing to sort.
+      const alike =
+        (first === 0 || listed.length > 2 * liars) && listed.every((one) => one.cell[coordinate] === first);
+      if (!alike) {
+        median.clear();
+        for (const { voice, cell } of listed) median.add(cell[coordinate], voice.weight, voice.slot);
+        value = median.take(liars);
+      }
       agreed[coordinate] = value;
       something ||= value > 0;
     }

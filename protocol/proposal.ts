@@ -17,7 +17,8 @@ export const USES_MAX = 64;
 /** Sites and regions that one body names; as many as a charter has. */
 const SITES_MAX = 1_024;
 const REGIONS_MAX = 256;
-export const OPERATIONS_MAX = 64;
+/** Each may cost a verified signature. */
+export const OPERATIONS_MAX = 32;
 /** A list of a hundred revocations, or a small charter. */
 export const OPERATION_BYTES = 64 * 1024;
 /** Forecasts and counts, thousandths of a request; also KiB. */

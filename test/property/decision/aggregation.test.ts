@@ -142,6 +142,33 @@ test('the aggregate is within the honest range in every coordinate, whatever up 
   );
 });
 
+test('every coordinate of the aggregate is the median of those who list it', () => {
+  const coordinates = ['next', 'mean', 'upper', 'observed', 'chance', 'credit', 'held', 'holder'] as const;
+  fc.assert(
+    fc.property(fc.integer(), fc.constantFrom(1, 4, 7, 13), fc.boolean(), (seed, size, alike) => {
+      const { liars } = quorumOf(size);
+      const voices = voicesOf(seed, size).map((voice, _, all) =>
+        alike && voice.slot > liars ? { ...voice, proposal: all[0]!.proposal } : voice,
+      );
+      const agreed = new Map(aggregate(voices, everybody(liars)).map((one) => [one.key16, one]));
+      for (const key16 of new Set(voices.flatMap(({ proposal: p }) => p.entries.map((e) => e.key16)))) {
+        for (const region of REGIONS) {
+          const listed = voices.flatMap(({ slot, weight: w, proposal: p }) => {
+            const found = p.entries.find((e) => e.key16 === key16)?.cells.find((c) => c.region === region);
+            return found === undefined ? [] : [{ slot, weight: w, cell: found }];
+          });
+          const result = agreed.get(key16)?.cells.find((c) => c.region === region);
+          for (const name of coordinates) {
+            const said = listed.map(({ slot, weight: w, cell: c }) => ({ slot, weight: w, value: c[name] }));
+            expect(result?.[name] ?? 0).toBe(asSpecified(said, liars));
+          }
+        }
+      }
+    }),
+    { numRuns: 20 },
+  );
+});
+
 test('order of arrival does not matter', () => {
   fc.assert(
     fc.property(fc.integer(), fc.constantFrom(1, 4, 7), (seed, size) => {

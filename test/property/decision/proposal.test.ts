@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { bodyLimit } from '../../../protocol/agreement-bodies.ts';
 import { PresageError } from '../../../protocol/errors.ts';
 import type { RegionId, SiteId } from '../../../protocol/ids.ts';
 import {
@@ -198,6 +199,10 @@ describe('building a proposal', () => {
       }),
     );
   });
+});
+
+test('agreement and proposals mean the same limit', () => {
+  for (let size = 1; size <= 512; size += 1) expect(proposalBytesMax(size)).toBe(bodyLimit(size));
 });
 
 test('a class of sizes is never below the true size, and at most an eighth above', () => {
