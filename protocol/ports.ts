@@ -79,6 +79,8 @@ export const TOPICS = {
   purge: { id: 'purge/1', maxBytes: 16 * 1024, flood: true },
   catalogue: { id: 'catalogue/1', maxBytes: 64 * 1024, flood: false },
   announcement: { id: 'announcement/1', maxBytes: 32 * 1024, flood: false },
+  /** PROPOSE, ECHO and VOTE of the agreement. */
+  agree: { id: 'agree/1', maxBytes: 64 * 1024, flood: false },
 } as const;
 export type TopicName = keyof typeof TOPICS;
 
@@ -108,6 +110,8 @@ export const PROTOCOLS = {
   name: { id: '/presage/name/1', maxRequestBytes: 64 * 1024, maxReplyBytes: 1 << 20, concurrency: 4 },
   /** Leases for the ranked origin fetch. */
   lease: { id: '/presage/lease/1', maxRequestBytes: 4096, maxReplyBytes: 4096, concurrency: 64 },
+  /** Bodies, decisions and requests for them; one-way, the reply is empty. */
+  agreeSync: { id: '/presage/agree-sync/1', maxRequestBytes: 16 << 20, maxReplyBytes: 16, concurrency: 16 },
 } as const;
 export type ProtocolName = keyof typeof PROTOCOLS;
 
