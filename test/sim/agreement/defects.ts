@@ -2,7 +2,7 @@ import { Scenario, type ScenarioOptions } from './scenario.ts';
 
 /** A defect put in on purpose: the simulation must notice it, or it proves nothing. */
 export interface DeliberateDefect
-  extends Pick<ScenarioOptions, 'defects' | 'forgetful' | 'extraLiars' | 'lies'> {
+  extends Pick<ScenarioOptions, 'defects' | 'forgetful' | 'extraLiars' | 'lies' | 'crashAtWrite'> {
   readonly name: string;
   /** Sizes of the cluster, in turn. */
   readonly pops: readonly number[];
@@ -23,6 +23,7 @@ export const DEFECTS: readonly DeliberateDefect[] = [
   {
     name: 'send before fsync',
     defects: { sendBeforeFsync: true },
+    crashAtWrite: 0.1,
     pops: SIZES,
     seeds: 400,
     enough: 40,
@@ -74,7 +75,7 @@ export function hunt(
   from = 1,
   stopAt = Number.POSITIVE_INFINITY,
 ): { caught: number; by: Map<string, number>; first: number | undefined } {
-  const { defects, forgetful, extraLiars, lies } = defect;
+  const { defects, forgetful, extraLiars, lies, crashAtWrite } = defect;
   const by = new Map<string, number>();
   let caught = 0;
   let first: number | undefined;
@@ -86,6 +87,7 @@ export function hunt(
       ...(forgetful !== undefined && { forgetful }),
       ...(extraLiars !== undefined && { extraLiars }),
       ...(lies && { lies }),
+      ...(crashAtWrite !== undefined && { crashAtWrite }),
     }).run();
     if (broken === undefined) continue;
     caught += 1;

@@ -20,6 +20,8 @@ const seeds = number('seeds', values.seeds);
 const from = number('from', values.from);
 const pops = values.pops === undefined ? undefined : number('pops', values.pops);
 
+/** Seeds between two lines that tell how far it is. */
+const PROGRESS = 1_000;
 let failed = 0;
 const total = { heights: 0, messages: 0, crashes: 0, liars: 0, rounds: 0, contested: 0, convergedMs: 0 };
 for (let seed = from; seed < from + seeds; seed += 1) {
@@ -31,6 +33,8 @@ for (let seed = from; seed < from + seeds; seed += 1) {
   total.contested += outcome.contested;
   total.rounds = Math.max(total.rounds, outcome.rounds);
   total.convergedMs = Math.max(total.convergedMs, outcome.convergedMs);
+  const done = seed - from + 1;
+  if (done % PROGRESS === 0) process.stderr.write(`${done} of ${seeds}, ${failed} failed\n`);
   if (values.verbose) process.stdout.write(`${JSON.stringify(outcome)}\n`);
   if (!outcome.broken) continue;
   failed += 1;

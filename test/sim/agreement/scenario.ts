@@ -9,7 +9,7 @@ import { type Carrier, popOf, SimulatedPop } from './pop.ts';
 import { Broken, Witness } from './witness.ts';
 
 /** Virtual ms within which all honest PoPs must have decided two more heights, once nothing goes wrong any more. */
-const CONVERGENCE_MS = 300_000;
+const CONVERGENCE_MS = 90_000;
 
 export interface ScenarioOptions {
   readonly seed: number;
@@ -21,6 +21,8 @@ export interface ScenarioOptions {
   readonly extraLiars?: number;
   /** As many liars as can be borne, and what they do, instead of what the seed draws. */
   readonly lies?: readonly Lie[];
+  /** Share of writes at which a PoP crashes, instead of what the seed draws. */
+  readonly crashAtWrite?: number;
 }
 
 export interface Outcome {
@@ -86,6 +88,7 @@ export class Scenario {
     const bodyBytes = world.pick([4, 64, 64, this.#size > 8 ? 12_000 : 200]);
     if (world.chance(0.5)) this.#crashAtWrite = world.pick([0.005, 0.02, 0.1]);
     if (world.chance(0.6)) this.#tarry();
+    if (options.crashAtWrite !== undefined) this.#crashAtWrite = options.crashAtWrite;
     if (count === 0 && world.chance(0.2)) this.#missesAllowed = world.pick([3, 5]);
     for (let index = 0; index < this.#size; index += 1) {
       this.#machines.push(this.#found(index, founders, liars.has(index), bodyBytes));
