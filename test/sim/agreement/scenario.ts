@@ -9,7 +9,7 @@ import { type Carrier, popOf, SimulatedPop } from './pop.ts';
 import { Broken, Witness } from './witness.ts';
 
 /** Virtual ms within which all honest PoPs must have decided two more heights, once nothing goes wrong any more. */
-const CONVERGENCE_MS = 90_000;
+const CONVERGENCE_MS = 200_000;
 
 export interface ScenarioOptions {
   readonly seed: number;
