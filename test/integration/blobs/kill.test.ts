@@ -29,7 +29,8 @@ describe('a blob store that is killed while it writes', () => {
         output += String(data);
       });
       const deadline = Date.now() + 10_000;
-      while (output.split('\n').length < 30 && Date.now() < deadline) await pause(20);
+      const puts = () => output.match(/^put /gm)?.length ?? 0;
+      while (puts() < 30 && Date.now() < deadline) await pause(20);
       child.kill('SIGKILL');
       await once(child, 'exit');
       for (const line of output.split('\n').slice(0, -1)) {
