@@ -21,7 +21,6 @@ export type AnnouncerMessage =
   /** An operator's announcement; answered when it is durable. */
   | { readonly type: 'announce'; readonly own: OwnAnnouncement; readonly reply: Reply<void> }
   | { readonly type: 'heard'; readonly author: PopId; readonly list: readonly Announcement[] }
-  | { readonly type: 'list'; readonly reply: Reply<readonly Announcement[]> }
   | { readonly type: 'tick' };
 
 export interface AnnouncerDeps {
@@ -83,9 +82,6 @@ class Announcer implements Behaviour<AnnouncerMessage> {
       case 'heard':
         for (const announcement of message.list) this.#learn(announcement);
         return this.#mirror();
-      case 'list':
-        message.reply.ok([...this.#known.values()]);
-        return;
       case 'tick':
         return this.#tick();
     }

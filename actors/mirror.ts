@@ -12,6 +12,7 @@ import { originDelayMs } from '../protocol/origin-ranking.ts';
 import type { Events, Peers, Streams, Tier } from '../protocol/ports.ts';
 import type { Fence, Replica, ReplicaIndex, ReplicaSource } from '../protocol/replica.ts';
 import type { ActorContext, ActorSpec, Behaviour, Reply } from './kernel/actor.ts';
+import { dropOldest } from './oldest.ts';
 import type { Puller } from './puller.ts';
 
 /** A resource that this PoP is to hold, by the plan or by a RISING report. */
@@ -155,7 +156,7 @@ class Mirror implements Behaviour<MirrorMessage> {
         return;
       case 'leased':
         this.#leases.set(message.key16, this.#context.clock.monotonic() + LEASE_MS);
-        trim(this.#leases, LEASES_MAX);
+        dropOldest(this.#leases, LEASES_MAX);
         return;
       case 'finished':
         this.#finished(message.job, message.outcome);
@@ -191,19 +192,21 @@ class Mirror implements Behaviour<MirrorMessage> {
     this.#wake?.();
     this.#wake = undefined;
     if (this.#active.size >= ACTIVE_MAX || this.#waiting.size === 0) return;
-    const ready = [...this.#waiting.values()]
-      .filter((job) => job.notBefore <= now)
-      // A report of a burst is worth more the sooner it is followed.
-      .sort(
-        (a, b) =>
-          Number(b.source === 'speculative') - Number(a.source === 'speculative') ||
-          b.wanted.value - a.wanted.value,
-      );
-    for (const job of ready.slice(0, ACTIVE_MAX - this.#active.size)) this.#begin(job);
-    const next = Math.min(
-      ...[...this.#waiting.values()].filter((job) => job.notBefore > now).map((job) => job.notBefore),
-    );
+    for (let job = this.#best(now); job && this.#active.size < ACTIVE_MAX; job = this.#best(now))
+      this.#begin(job);
+    let next = Number.POSITIVE_INFINITY;
+    for (const { notBefore } of this.#waiting.values())
+      if (notBefore > now && notBefore < next) next = notBefore;
     if (Number.isFinite(next)) this.#wake = this.#context.schedule(next - now, { type: 'advance' });
+  }
+
+  /** The job to begin next; found in one pass, since thousands may wait and usually one place is free. */
+  #best(now: number): Job | undefined {
+    let best: Job | undefined;
+    for (const job of this.#waiting.values()) {
+      if (job.notBefore <= now && (!best || goesBefore(job, best))) best = job;
+    }
+    return best;
   }
 
   #begin(job: Job): void {
@@ -257,7 +260,7 @@ class Mirror implements Behaviour<MirrorMessage> {
     const due = this.#dueAt.get(key16) ?? now + delay;
     this.#dueAt.delete(key16);
     this.#dueAt.set(key16, due);
-    trim(this.#dueAt, LEASES_MAX);
+    dropOldest(this.#dueAt, LEASES_MAX);
     if (now < due) {
       this.#waiting.set(key16, { ...job, notBefore: due });
       return 'left-to-others';
@@ -306,7 +309,7 @@ class Mirror implements Behaviour<MirrorMessage> {
     const { key16, size, value } = job.wanted;
     this.#active.delete(key16);
     this.#outcomes.set(key16, outcome);
-    trim(this.#outcomes, OUTCOMES_MAX);
+    dropOldest(this.#outcomes, OUTCOMES_MAX);
     this.#context.metrics.count('mirror_outcomes_total', { outcome, source: job.source });
     if (outcome === 'mirrored') {
       this.#totals[job.source === 'plan' ? 'mirrored' : 'speculative'] += 1;
@@ -318,7 +321,7 @@ class Mirror implements Behaviour<MirrorMessage> {
     if (outcome === 'left-to-others') return;
     this.#totals.failed += 1;
     this.#retryAt.set(key16, this.#context.clock.monotonic() + Math.max(1_000, RETRY_MS / this.#deps.speed));
-    trim(this.#retryAt, OUTCOMES_MAX);
+    dropOldest(this.#retryAt, OUTCOMES_MAX);
     this.#deps.events.emit('mirror-failed', { key16, outcome, source: job.source });
   }
 
@@ -332,10 +335,6 @@ class Mirror implements Behaviour<MirrorMessage> {
   }
 }
 
-/** Forgets the oldest entries beyond `max`. */
-function trim<K, V>(map: Map<K, V>, max: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= max) return;
-    map.delete(key);
-  }
-}
+/** A report of a burst is worth more the sooner it is followed; else what is worth more per byte goes first. */
+const goesBefore = (a: Job, b: Job): boolean =>
+  a.source === b.source ? a.wanted.value > b.wanted.value : a.source === 'speculative';

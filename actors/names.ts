@@ -1,4 +1,5 @@
 import type { Key16, ResourceKey, SiteId } from '../protocol/ids.ts';
+import { dropOldest } from './oldest.ts';
 
 /** Names remembered; at some 200 bytes each this is 20 MB at the most. */
 const NAMES_MAX = 100_000;
@@ -19,9 +20,7 @@ export class Names {
     // Setting anew keeps the map in the order of last use.
     this.#names.delete(key16);
     this.#names.set(key16, name);
-    if (this.#names.size <= NAMES_MAX) return;
-    const oldest = this.#names.keys().next().value;
-    if (oldest !== undefined) this.#names.delete(oldest);
+    dropOldest(this.#names, NAMES_MAX);
   }
 
   get(key16: Key16): Name | undefined {

@@ -9,6 +9,7 @@ import type { Capacities } from '../protocol/summary.ts';
 import type { Observation } from '../protocol/window.ts';
 import type { ActorContext, ActorSpec, Behaviour, Reply } from './kernel/actor.ts';
 import type { WantedReplica } from './mirror.ts';
+import { dropOldest } from './oldest.ts';
 
 export type SentinelMessage =
   | { readonly type: 'seen'; readonly batch: readonly Observation[] }
@@ -143,10 +144,7 @@ class Sentinel implements Behaviour<SentinelMessage> {
       reports.push({ key16, content, fence, size, region, count, expected });
       this.#deps.events.emit('rising', { key16, region, count, reporter: this.#deps.peers.self });
     }
-    for (const key16 of this.#reportedAt.keys()) {
-      if (this.#reportedAt.size <= REPORTED_MAX) break;
-      this.#reportedAt.delete(key16);
-    }
+    dropOldest(this.#reportedAt, REPORTED_MAX);
     if (reports.length === 0) return;
     this.#totals.reported += reports.length;
     await this.#deps.gossip.publish('rising', encodeRising(reports)).catch((error: unknown) => {

@@ -114,7 +114,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   const { charter, self } = identity;
   const sites = new Sites(charter);
   const demand = demandClock(clock, { offsetMs: config.clock.offset, speed: config.clock.speed });
-  const known = await KnownPops.open(database, { log, metrics });
+  const known = await KnownPops.open(database, { log });
   // The first PoP of a cluster has nobody to reconcile with until another has come.
   const alone = !identity.membership || (config.p2p.bootstrap.length === 0 && known.cards.length === 0);
   const store = await openStore(config, identity, sites, alone, database, {

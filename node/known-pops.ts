@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type { PopId } from '../protocol/ids.ts';
-import type { Database, Log, Metrics, Table } from '../protocol/ports.ts';
+import type { Database, Log, Table } from '../protocol/ports.ts';
 import { recordTable } from './adapters/level-record.ts';
 
 const CARDS = recordTable('pops', 12, v.instance(Uint8Array));
@@ -25,7 +25,7 @@ export class KnownPops {
     this.revocations = revocations;
   }
 
-  static async open(database: Database, { log }: { log: Log; metrics: Metrics }): Promise<KnownPops> {
+  static async open(database: Database, { log }: { log: Log }): Promise<KnownPops> {
     const table = database.table(CARDS);
     const cards: Uint8Array[] = [];
     let revocations: Uint8Array | undefined;
