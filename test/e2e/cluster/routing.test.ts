@@ -77,8 +77,12 @@ describe('PoP selection', () => {
       const [address] = await resolve(second, name, '10.0.7.0');
       return (await holders()).includes(address ?? '');
     });
-    const [address] = await resolve(second, name, '10.2.7.0');
-    expect(address).toBe(ADDRESSES[2]);
+    // What each PoP holds is announced by itself, so the home PoP's copy may be known before the third's.
+    await until(
+      'the nearest holder is answered',
+      async () => (await resolve(second, name, '10.2.7.0'))[0] === ADDRESSES[2],
+    );
+    const [address] = ADDRESSES.slice(2);
     const port = new URL(third.ready.http ?? '').port;
     const served = await http({
       url: `http://${address}:${port}${path}`,
