@@ -1,9 +1,10 @@
-import type { Remote } from 'comlink';
 import { PresageError } from '../protocol/errors.ts';
 import type { Clock, Log, Metrics } from '../protocol/ports.ts';
-import { startThread, type Thread } from './endpoint.ts';
+import { type Remote, startThread, type Thread } from './endpoint.ts';
 import type { ForecastWorker } from './worker.ts';
 
+/** Heap of one worker: series come in small batches, and the memo of curves is bounded. */
+const HEAP_MB = 512;
 /** A batch that takes longer than this has hung its worker, which is then replaced. */
 const BATCH_MS_MAX = 30_000;
 /** A batch whose worker died so often is taken for the cause and not tried again. */
@@ -28,7 +29,7 @@ export interface LaneDependencies {
 export class Lane {
   readonly #dependencies: LaneDependencies;
   readonly #queue: Batch<unknown>[] = [];
-  #thread: Thread | undefined;
+  #thread: Thread<ForecastWorker> | undefined;
   readonly #batchMs: number;
   #busy = false;
   #closed = false;
@@ -118,18 +119,18 @@ export class Lane {
 
   async #attempt(batch: Batch<unknown>): Promise<unknown> {
     this.#thread ??= this.#start();
-    const { remote, died, terminate } = this.#thread;
-    // A hung worker is ended; its death then fails the attempt.
+    const { remote, terminate } = this.#thread;
+    // A hung worker is ended; its death then fails the call.
     const cancel = this.#dependencies.clock.after(this.#batchMs, () => void terminate());
     try {
-      return await Promise.race([batch.run(remote), died]);
+      return await batch.run(remote);
     } finally {
       cancel();
     }
   }
 
-  #start(): Thread {
-    const thread = startThread();
+  #start(): Thread<ForecastWorker> {
+    const thread = startThread<ForecastWorker>('worker', { heapMb: HEAP_MB });
     thread.died.catch(() => {
       if (this.#thread === thread) this.#thread = undefined;
       if (this.#closed) return;
