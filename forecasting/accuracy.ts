@@ -2,28 +2,60 @@ import type { Key16, RegionId } from '../protocol/ids.ts';
 import type { Summary } from '../protocol/summary.ts';
 import type { DemandForecast } from './demand.ts';
 
-/** How right the forecasts of one model for one region were, for the window after each. */
-export interface AccuracyRow {
-  readonly model: string;
-  readonly class: string;
-  readonly region: RegionId;
+/** How right forecasts were at one distance ahead. */
+export interface StepAccuracy {
+  /** `next`: the window after the forecast. `horizon`: all of the planning horizon. */
+  readonly step: 'next' | 'horizon';
+  /** Forecasts that have come due. */
   readonly samples: number;
-  /** Mean absolute error over that of the naive forecast (the window before), as MASE (Hyndman and Koehler 2006). */
+  /** MASE (Hyndman and Koehler 2006): mean absolute error over that of the naive forecast, the same span before. */
   readonly error: number;
-  /** Mean of forecast − actual over mean of actual. */
+  /** Weighted absolute percentage error: sum of absolute errors over the sum of what came, 0 while nothing came. */
+  readonly wape: number;
+  /** Sum of forecast − actual over the sum of what came. */
   readonly bias: number;
-  /** Share of horizons whose requests stayed within the upper quantile, so far as they have passed. */
-  readonly coverage: number;
+  /** Share of actuals within the upper quantile; `null` for a step that none is made for. */
+  readonly coverage: number | null;
+  /** Twice the pinball loss of that quantile over the sum of what came (weighted quantile loss). */
+  readonly pinball: number | null;
 }
 
-interface Tally {
+/** How right the forecasts of one model for series of one class in one region were. */
+export interface AccuracyRow {
+  readonly model: string;
+  /** Class of the series, see `DemandClass`. */
+  readonly class: string;
+  readonly region: RegionId;
+  /** Those of the next window: `samples`, `error`, `wape` and `bias`. */
+  readonly samples: number;
+  readonly error: number;
+  readonly wape: number;
+  readonly bias: number;
+  /** Those of the horizon; a coverage of 1 and a loss of 0 while none has passed. */
+  readonly coverage: number;
+  readonly pinball: number;
+  /** Each step for itself. */
+  readonly steps: readonly StepAccuracy[];
+}
+
+interface Sums {
   samples: number;
   absolute: number;
+  /** Absolute errors, and those of the naive forecast, where there was something for it to go by. */
+  scaled: number;
   naive: number;
   signed: number;
   actual: number;
-  horizons: number;
   covered: number;
+  pinball: number;
+}
+
+interface Tally {
+  readonly model: string;
+  readonly class: string;
+  readonly region: RegionId;
+  readonly next: Sums;
+  readonly horizon: Sums;
 }
 
 interface Open {
@@ -32,10 +64,11 @@ interface Open {
 }
 
 interface Horizon {
-  readonly upper: number;
+  readonly forecast: DemandForecast;
   readonly until: number;
-  readonly model: string;
   readonly region: RegionId;
+  /** Requests of the horizon before this one, if it was followed. */
+  readonly before: number | undefined;
   came: number;
 }
 
@@ -43,14 +76,23 @@ interface Horizon {
 const MEMORY = 20_000;
 /** Horizons followed at once; the newest forecasts wait until there is room. */
 const HORIZONS_MAX = 5_000;
+/** Rows kept: models come in pairs, times classes and regions. The one with the fewest samples makes room. */
+const TALLIES_MAX = 2_048;
+const MILLI = 1_000;
 
 /** Holds what was forecast against what came: the next window of every forecast, and the horizons of some. */
 export class Accuracy {
+  readonly #level: number;
   readonly #tallies = new Map<string, Tally>();
   readonly #horizons = new Map<string, Horizon>();
   #open = new Map<string, Open>();
   #came = new Map<string, number>();
   #before = new Map<string, number>();
+
+  /** `level` is that of the upper quantile of the forecasts. */
+  constructor(level = 0.9) {
+    this.#level = level;
+  }
 
   /** Takes in a window of any PoP. */
   came({ resources }: Pick<Summary, 'resources'>): void {
@@ -71,61 +113,116 @@ export class Accuracy {
     horizonMs: number,
   ): void {
     for (const [id, { forecast, region }] of this.#open) {
-      const actual = this.#came.get(id) ?? 0;
-      const tally = this.#tally(forecast.model, region);
-      const expected = forecast.next / 1000;
-      tally.samples += 1;
-      tally.absolute += Math.abs(expected - actual);
-      tally.naive += Math.abs((this.#before.get(id) ?? 0) - actual);
-      tally.signed += expected - actual;
-      tally.actual += actual;
-      if (tally.samples >= MEMORY) for (const key of KEYS) tally[key] /= 2;
+      const { next } = this.#tally(forecast, region);
+      judge(next, forecast.next / MILLI, this.#came.get(id) ?? 0, this.#before.get(id) ?? 0);
     }
-    for (const [id, { upper, until, model, region, came }] of this.#horizons) {
-      if (now < until) continue;
-      this.#horizons.delete(id);
-      const tally = this.#tally(model, region);
-      tally.horizons += 1;
-      if (came * 1000 <= upper) tally.covered += 1;
-    }
+    const ended = this.#judgeHorizons(now);
     this.#before = this.#came;
     this.#came = new Map();
     this.#open = new Map();
     for (const { forecast, region } of forecasts) {
-      this.#open.set(forecast.id, { forecast, region });
-      if (this.#horizons.has(forecast.id) || this.#horizons.size >= HORIZONS_MAX) continue;
-      const { upper, model } = forecast;
-      this.#horizons.set(forecast.id, { upper, until: now + horizonMs, model, region, came: 0 });
+      const { id } = forecast;
+      this.#open.set(id, { forecast, region });
+      if (this.#horizons.has(id) || this.#horizons.size >= HORIZONS_MAX) continue;
+      this.#horizons.set(id, { forecast, region, until: now + horizonMs, before: ended.get(id), came: 0 });
     }
   }
 
   /** By samples, most first. */
   rows(): AccuracyRow[] {
-    return [...this.#tallies]
-      .map(([id, t]) => {
-        const [model = '', region = ''] = id.split('\0');
+    return [...this.#tallies.values()]
+      .map((tally): AccuracyRow => {
+        const next = stepOf('next', tally.next);
+        const horizon = stepOf('horizon', tally.horizon);
         return {
-          model,
-          class: 'established',
-          region: region as RegionId,
-          samples: Math.floor(t.samples),
-          error: t.absolute / Math.max(t.naive, Number.MIN_VALUE),
-          bias: t.actual > 0 ? t.signed / t.actual : 0,
-          coverage: t.horizons > 0 ? t.covered / t.horizons : 1,
+          model: tally.model,
+          class: tally.class,
+          region: tally.region,
+          samples: next.samples,
+          error: next.error,
+          wape: next.wape,
+          bias: next.bias,
+          coverage: horizon.coverage ?? 1,
+          pinball: horizon.pinball ?? 0,
+          steps: [next, horizon],
         };
       })
-      .map((row) => ({ ...row, error: Number.isFinite(row.error) ? row.error : 0 }))
       .sort((a, b) => b.samples - a.samples);
   }
 
-  #tally(model: string, region: RegionId): Tally {
-    const id = `${model}\0${region}`;
+  /** Judges the horizons that have passed; what came in each. */
+  #judgeHorizons(now: number): Map<string, number> {
+    const ended = new Map<string, number>();
+    for (const [id, { forecast, until, region, before, came }] of this.#horizons) {
+      if (now < until) continue;
+      this.#horizons.delete(id);
+      ended.set(id, came);
+      const { horizon } = this.#tally(forecast, region);
+      const upper = forecast.upper / MILLI;
+      horizon.covered += came <= upper ? 1 : 0;
+      horizon.pinball += came > upper ? this.#level * (came - upper) : (1 - this.#level) * (upper - came);
+      judge(horizon, forecast.mean / MILLI, came, before);
+    }
+    return ended;
+  }
+
+  #tally({ model, class: kind }: DemandForecast, region: RegionId): Tally {
+    const id = `${model}\0${kind}\0${region}`;
     const known = this.#tallies.get(id);
     if (known) return known;
-    const made: Tally = { samples: 0, absolute: 0, naive: 0, signed: 0, actual: 0, horizons: 0, covered: 0 };
+    if (this.#tallies.size >= TALLIES_MAX) this.#drop();
+    const made: Tally = { model, class: kind, region, next: noSums(), horizon: noSums() };
     this.#tallies.set(id, made);
     return made;
   }
+
+  #drop(): void {
+    let least: string | undefined;
+    let fewest = Number.POSITIVE_INFINITY;
+    for (const [id, { next, horizon }] of this.#tallies) {
+      if (next.samples + horizon.samples >= fewest) continue;
+      fewest = next.samples + horizon.samples;
+      least = id;
+    }
+    if (least !== undefined) this.#tallies.delete(least);
+  }
 }
 
-const KEYS = ['samples', 'absolute', 'naive', 'signed', 'actual', 'horizons', 'covered'] as const;
+const noSums = (): Sums => ({
+  samples: 0,
+  absolute: 0,
+  scaled: 0,
+  naive: 0,
+  signed: 0,
+  actual: 0,
+  covered: 0,
+  pinball: 0,
+});
+const KEYS = Object.keys(noSums()) as readonly (keyof Sums)[];
+
+function judge(sums: Sums, expected: number, actual: number, before: number | undefined): void {
+  const error = Math.abs(expected - actual);
+  sums.samples += 1;
+  sums.absolute += error;
+  if (before !== undefined) {
+    sums.scaled += error;
+    sums.naive += Math.abs(before - actual);
+  }
+  sums.signed += expected - actual;
+  sums.actual += actual;
+  if (sums.samples >= MEMORY) for (const key of KEYS) sums[key] /= 2;
+}
+
+function stepOf(step: StepAccuracy['step'], sums: Sums): StepAccuracy {
+  const over = (part: number) => (sums.actual > 0 ? part / sums.actual : 0);
+  return {
+    step,
+    samples: Math.floor(sums.samples),
+    // A naive forecast that was never wrong leaves no scale to measure by.
+    error: sums.naive > 0 ? sums.scaled / sums.naive : 0,
+    wape: over(sums.absolute),
+    bias: over(sums.signed),
+    coverage: step === 'horizon' && sums.samples > 0 ? sums.covered / sums.samples : null,
+    pinball: step === 'horizon' ? over(2 * sums.pinball) : null,
+  };
+}

@@ -26,10 +26,17 @@ export interface DemandRequest {
   readonly network?: Float64Array;
 }
 
+/**
+ * What kind of series a forecast was made for: days of hours; small counts; young and busy; bursting; silent of late;
+ * known by its like alone; or not looked at, for want of time.
+ */
+export type DemandClass = 'seasonal' | 'counts' | 'short' | 'burst' | 'quiet' | 'new' | 'unclassed';
+
 /** Integers in thousandths of a request, 0 … 2³¹−1. */
 export interface DemandForecast {
   readonly id: string;
   readonly model: string;
+  readonly class: DemandClass;
   /** Expected in the window that begins now. */
   readonly next: number;
   /** Expected in the planning horizon that begins now. */
@@ -70,6 +77,7 @@ export function forecastDemand(
   return {
     id: history.id,
     model: outlook.model,
+    class: outlook.class,
     next: milli(next),
     mean: milli(mean),
     upper: Math.max(milli(mean), milli(upper)),
@@ -87,6 +95,7 @@ export function cheapForecast(history: DemandHistory, request: DemandRequest): D
   return {
     id: history.id,
     model: 'last-value',
+    class: 'unclassed',
     next: milli(rate * request.windowMs),
     mean: milli(mean),
     upper: Math.max(milli(mean), milli(countQuantile(mean, mean + UNPROVEN * mean * mean, request.level))),
@@ -120,6 +129,7 @@ function adjust(
   const factor = (span: number) => 1 + (ratio - 1) * kept(Math.max(span, 1 / 60));
   return {
     model: seasonal.model,
+    class: seasonal.class,
     next: seasonal.next * factor(request.windowMs / 3_600_000),
     mean: seasonal.mean * factor(hours),
     relativeVariance: seasonal.relativeVariance,
@@ -153,6 +163,7 @@ function withPrior(own: Outlook, history: DemandHistory, request: DemandRequest,
   const mix = (value: number, span: number) => share * value + (1 - share) * rate * span;
   return {
     model: own.model === 'none' ? 'borrowed' : own.model,
+    class: own.model === 'none' ? 'new' : own.class,
     next: mix(own.next, request.windowMs),
     mean: mix(own.mean, request.horizonMs),
     relativeVariance: share * own.relativeVariance + (1 - share) * UNPROVEN,

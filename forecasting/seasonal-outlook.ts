@@ -1,5 +1,5 @@
 import { combine } from './combination.ts';
-import type { DemandRequest } from './demand.ts';
+import type { DemandClass, DemandRequest } from './demand.ts';
 import { recurrent } from './models/recurrent.ts';
 import { bridgeOutages } from './outages.ts';
 import { integral, type Ring } from './ring.ts';
@@ -9,6 +9,7 @@ import { cleaned } from './series.ts';
 /** Expected requests, before they become integers. */
 export interface Outlook {
   readonly model: string;
+  readonly class: DemandClass;
   readonly next: number;
   readonly mean: number;
   /** Variance beyond Poisson's, relative to the square of the mean. */
@@ -93,6 +94,7 @@ export function seasonalOutlook(
   const ring = { start, stepMs: hours.stepMs, values: curve.values };
   return {
     model: curve.model,
+    class: 'seasonal',
     next: integral(ring, request.now, request.now + request.windowMs),
     mean: integral(ring, request.now, request.now + request.horizonMs),
     relativeVariance: curve.relativeVariance,

@@ -1,5 +1,5 @@
 import { type Combination, combine } from './combination.ts';
-import type { DemandHistory, DemandRequest } from './demand.ts';
+import type { DemandClass, DemandHistory, DemandRequest } from './demand.ts';
 import { BURST_MODELS } from './repertoire.ts';
 import { count, integral, type Ring, trimmed } from './ring.ts';
 import type { Outlook } from './seasonal-outlook.ts';
@@ -36,20 +36,22 @@ export function shortOutlook(
   const minute = rings[0]!;
   const fine = cleaned(minute.values, 0, minute.values.length);
   const followed = () =>
-    outlook(bursting(fine, Math.min(MINUTES_MAX, stepsTo(minute, request))), minute, request);
+    outlook(bursting(fine, Math.min(MINUTES_MAX, stepsTo(minute, request))), 'burst', minute, request);
   if (burst && fine.length > 0) return followed();
   const ring = chosen(rings, request);
   const values = ring === minute ? fine : cleaned(ring.values, 0, ring.values.length);
   const horizon = stepsTo(ring, request);
   const selection = select(values, [], horizon, { holdouts: HOLDOUTS, young: true });
-  if (selection.class === 'empty') return { model: 'none', next: 0, mean: 0, relativeVariance: UNPROVEN };
+  if (selection.class === 'empty')
+    return { model: 'none', class: 'quiet', next: 0, mean: 0, relativeVariance: UNPROVEN };
   const usual = combine(values, selection.models, horizon, [], selection.options);
   // Hold-outs lie before a burst or its end, so that their weights say nothing of it; and a burst may be younger than
   // the newest step of a coarse ring.
-  if (broken(values, usual.mean[0]!, BREAK_STEPS)) return outlook(bursting(values, horizon), ring, request);
+  if (broken(values, usual.mean[0]!, BREAK_STEPS))
+    return outlook(bursting(values, horizon), 'burst', ring, request);
   const aMinute = (usual.mean[0]! * minute.stepMs) / ring.stepMs;
   if (ring !== minute && fine.length > 0 && broken(fine, aMinute, BREAK_MINUTES)) return followed();
-  return outlook(usual, ring, request);
+  return outlook(usual, selection.class === 'counts' ? 'counts' : 'short', ring, request);
 }
 
 /** The finest ring that reaches over the horizon and holds enough requests, else the one that holds most. */
@@ -86,12 +88,14 @@ const bursting = (values: Float64Array, horizon: number): Combination =>
 
 function outlook(
   { model, mean, residuals, fitted }: Combination,
+  kind: DemandClass,
   ring: Ring,
   request: DemandRequest,
 ): Outlook {
   const curve = { start: ring.start + ring.values.length * ring.stepMs, stepMs: ring.stepMs, values: mean };
   return {
     model,
+    class: kind,
     next: integral(curve, request.now, request.now + request.windowMs),
     mean: integral(curve, request.now, request.now + request.horizonMs),
     relativeVariance: relativeVariance(residuals, fitted),

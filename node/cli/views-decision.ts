@@ -94,26 +94,35 @@ export function accuracyView(a: AccuracyResult): string {
     ['threshold', decimal(a.threshold)],
   ]);
   if (a.forecasts.length === 0) return `${head}\nno forecast has come due yet`;
-  const rows = a.forecasts.map((f) => [
-    f.proposer,
-    f.model,
-    f.class,
-    f.region,
-    f.samples,
-    decimal(f.error),
-    percent(f.bias),
-    percent(f.coverage),
-    decimal(f.weight),
-  ]);
+  const share = (value: number | null) => (value === null ? '-' : percent(value));
+  const rows = a.forecasts.flatMap((f) =>
+    f.steps.map((s) => [
+      f.proposer,
+      f.model,
+      f.class,
+      f.region,
+      s.step,
+      s.samples,
+      decimal(s.error),
+      percent(s.wape),
+      percent(s.bias),
+      share(s.coverage),
+      s.pinball === null ? '-' : decimal(s.pinball),
+      decimal(f.weight),
+    ]),
+  );
   const titles = [
     'proposer',
     'model',
     'class',
     'region',
+    'step',
     '>samples',
-    '>error',
+    '>MASE',
+    '>wAPE',
     '>bias',
     '>coverage',
+    '>pinball',
     '>weight',
   ];
   return `${head}\n\n${table(titles, rows)}`;

@@ -118,7 +118,7 @@ function holds({ store, identity }: Daemon, { key16, pop, purpose }: Placement):
   );
 }
 
-export async function accuracy(daemon: Daemon): Promise<AccuracyResult> {
+export async function accuracy(daemon: Daemon, region?: string): Promise<AccuracyResult> {
   const { metrics } = daemon;
   const [{ mirrors, parameters, forecastAccuracy }, speculative, used] = await Promise.all([
     forecasterStatus(daemon),
@@ -127,11 +127,14 @@ export async function accuracy(daemon: Daemon): Promise<AccuracyResult> {
   ]);
   const judged = mirrors.used.bytes + mirrors.unused.bytes;
   return {
-    forecasts: forecastAccuracy.map((row) => ({
-      ...row,
-      proposer: popName(daemon, daemon.identity.self),
-      weight: 1,
-    })),
+    forecasts: forecastAccuracy
+      .filter((row) => region === undefined || row.region === region)
+      .map((row) => ({
+        ...row,
+        steps: [...row.steps],
+        proposer: popName(daemon, daemon.identity.self),
+        weight: 1,
+      })),
     mirrored: {
       pairs: mirrors.used.count + mirrors.unused.count,
       usedPairs: mirrors.used.count,

@@ -21,7 +21,7 @@ export function handlersOf(
     plan: (params) => plan(daemon, params),
     explain: ({ resource }) => explain(daemon, resource),
     announce: (params) => announce(daemon, params),
-    accuracy: () => accuracy(daemon),
+    accuracy: ({ region }) => accuracy(daemon, region),
     replicas: (params) => replicas(daemon, params),
     tag: ({ resource }) => tag(daemon, resource),
     purge: (params) => purge(daemon, params),

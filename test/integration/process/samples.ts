@@ -185,9 +185,15 @@ export const SAMPLES: { readonly [M in keyof Handlers]-?: Result<M> } = {
         region: 'eu',
         samples: 20,
         error: 0.7,
+        wape: 0.4,
         bias: -0.05,
         coverage: 0.93,
+        pinball: 0.2,
         weight: 1,
+        steps: [
+          { step: 'next', samples: 20, error: 0.7, wape: 0.4, bias: -0.05, coverage: null, pinball: null },
+          { step: 'horizon', samples: 9, error: 0.8, wape: 0.3, bias: 0.1, coverage: 0.93, pinball: 0.2 },
+        ],
       },
     ],
     mirrored: {
