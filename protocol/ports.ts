@@ -69,6 +69,9 @@ export type Verdict =
   | { readonly verdict: 'accept' }
   | { readonly verdict: 'ignore' | 'reject'; readonly code: ErrorCode };
 
+/** Hears the messages of a topic; a verdict that takes its time holds up the forwarding of that message alone. */
+export type GossipReceiver = (author: PopId, bytes: Uint8Array) => Verdict | Promise<Verdict>;
+
 /**
  * Topics, one version each; the suffix in the network is the cluster's genesis id. `flood` topics go to every
  * subscriber at once, the others along the mesh.
@@ -88,7 +91,7 @@ export type TopicName = keyof typeof TOPICS;
 export interface Gossip {
   publish(topic: TopicName, bytes: Uint8Array): Promise<void>;
   /** One subscriber per topic. `author` is the authenticated origin, not the forwarder; own messages do not come back. */
-  subscribe(topic: TopicName, receive: (author: PopId, bytes: Uint8Array) => Verdict): void;
+  subscribe(topic: TopicName, receive: GossipReceiver): void;
 }
 
 /** Stream protocols, one version each. All are unary calls: one request frame, one reply frame, both capped. */

@@ -5,6 +5,7 @@ import { type Genesis, genesis8 } from '../../protocol/genesis.ts';
 import type { PopId } from '../../protocol/ids.ts';
 import {
   type Gossip,
+  type GossipReceiver,
   type Log,
   type Metrics,
   TOPICS,
@@ -90,7 +91,7 @@ export interface GossipDeps {
 /** The port `Gossip` over gossipsub. */
 export function createGossip(pubsub: GossipSub, genesis: Genesis, deps: GossipDeps): Gossip {
   const { metrics, log } = deps;
-  const receivers = new Map<TopicName, (author: PopId, bytes: Uint8Array) => Verdict>();
+  const receivers = new Map<TopicName, GossipReceiver>();
 
   const buckets = new Map<string, { tokens: number; at: number }>();
   /** Authors are certified PoPs, so that the buckets are few. */
@@ -106,7 +107,7 @@ export function createGossip(pubsub: GossipSub, genesis: Genesis, deps: GossipDe
     return true;
   };
 
-  const judge = (topic: TopicName, message: Message): Verdict => {
+  const judge = async (topic: TopicName, message: Message): Promise<Verdict> => {
     if (message.type !== 'signed') return { verdict: 'reject', code: 'WIRE_SIGNATURE' };
     const author = message.from.toString() as PopId;
     // Ignored, not rejected: the forwarder may know a certificate that has not come here yet.
@@ -116,7 +117,7 @@ export function createGossip(pubsub: GossipSub, genesis: Genesis, deps: GossipDe
     const receive = receivers.get(topic);
     if (!receive) return { verdict: 'ignore', code: 'ACTOR_STOPPED' };
     try {
-      return receive(author, message.data);
+      return await receive(author, message.data);
     } catch (thrown) {
       const error = coded(thrown);
       log.error('a gossip receiver failed', { topic, author, code: error.code, reason: error.message });
@@ -124,8 +125,8 @@ export function createGossip(pubsub: GossipSub, genesis: Genesis, deps: GossipDe
     }
   };
   for (const topic of NAMES) {
-    pubsub.topicValidators.set(topicName(topic, genesis), (_forwarder, message) => {
-      const verdict = judge(topic, message);
+    pubsub.topicValidators.set(topicName(topic, genesis), async (_forwarder, message) => {
+      const verdict = await judge(topic, message);
       const result = verdict.verdict === 'accept' ? 'accept' : verdict.code;
       metrics.count('presage_gossip_received_total', { topic, verdict: verdict.verdict, result });
       metrics.count('presage_gossip_received_bytes_total', { topic }, message.data.length);

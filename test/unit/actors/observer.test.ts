@@ -4,7 +4,7 @@ import { ActorSystem } from '../../../actors/kernel/system.ts';
 import { observerSpec } from '../../../actors/observer.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../../../protocol/ids.ts';
 import { decodeSummary, encodeSummary } from '../../../protocol/messages/summary.ts';
-import type { Gossip, Verdict } from '../../../protocol/ports.ts';
+import type { Gossip, GossipReceiver } from '../../../protocol/ports.ts';
 import type { Capacities, Summary } from '../../../protocol/summary.ts';
 import type { Observation } from '../../../protocol/window.ts';
 import { CountingMetrics, StepClock, settled, silentLog } from '../../step-clock.ts';
@@ -38,7 +38,7 @@ async function observer(timerJitterMs = 0) {
   const published: Summary[] = [];
   const epochs: number[] = [];
   const shared: Summary[] = [];
-  const heard: { receive?: (author: PopId, bytes: Uint8Array) => Verdict } = {};
+  const heard: { receive?: GossipReceiver } = {};
   const gossip: Gossip = {
     publish: async (_topic, bytes) => void published.push(decodeSummary(bytes)),
     subscribe: (_topic, receive) => {
