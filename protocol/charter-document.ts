@@ -18,6 +18,8 @@ const REGIONS = 256;
 const NETWORKS = 8192;
 const HOSTS = 256;
 const NAMES = 1024;
+/** Keys of a private site that are in force at once: the one in use, the one before it, a few for partners. */
+const ACCESS_KEYS = 16;
 /** An epoch shorter than this leaves no time to agree in; a longer one notices nothing. */
 const EPOCH_MIN_MS = 200;
 const EPOCH_MAX_MS = 600_000;
@@ -39,6 +41,10 @@ const site = v.strictTuple([
   v.picklist([0, 1]),
   v.picklist([0, 1]),
   v.nullable(name),
+  rows(
+    v.strictTuple([v.pipe(text(32, 1), v.regex(/^[\w.-]+$/, 'id of an access key')), bytes(64, 32)]),
+    ACCESS_KEYS,
+  ),
 ]);
 const schema = v.strictTuple([
   v.literal(1),
@@ -99,6 +105,7 @@ function siteRow(s: Site): unknown[] {
     SHIELDS.indexOf(s.shield),
     CUT_OFFS.indexOf(s.cutOff),
     s.zone ?? null,
+    (s.accessKeys ?? []).map(({ id, secret }) => [id, secret]),
   ];
 }
 
@@ -115,6 +122,7 @@ function siteOf(row: v.InferOutput<typeof site>): Site {
     shield,
     cutOff,
     zone,
+    accessKeys,
   ] = row;
   const normalise: Normalisation = {
     dropParameters: drop,
@@ -130,6 +138,7 @@ function siteOf(row: v.InferOutput<typeof site>): Site {
     normalise,
     allow,
     private: isPrivate === 1,
+    ...(accessKeys.length > 0 && { accessKeys: accessKeys.map(([id, secret]) => ({ id, secret })) }),
     shield: SHIELDS[shield],
     cutOff: CUT_OFFS[cutOff],
     ...(zone !== null && { zone }),
@@ -179,9 +188,11 @@ function consistent(charter: Charter): void {
   for (const region of Object.keys(charter.distances)) known(region, 'distances');
   const ids = new Set<string>();
   const hosts = new Set<string>();
-  for (const { id, hosts: own } of charter.sites) {
+  for (const { id, hosts: own, accessKeys = [] } of charter.sites) {
     if (ids.has(id)) fail(`the site ${id} is listed twice`);
     ids.add(id);
+    if (new Set(accessKeys.map((key) => key.id)).size !== accessKeys.length)
+      fail(`the site ${id} lists an access key twice`);
     for (const host of own) {
       if (hosts.has(host)) fail(`the host ${host} belongs to two sites`);
       hosts.add(host);

@@ -47,12 +47,22 @@ export interface Site {
   readonly allow: readonly string[];
   /** Whether clients must present a signed URL or a bearer token. */
   readonly private: boolean;
+  /** Keys that sign URLs and bearer tokens of a private site: the first signs, all are accepted while they are listed. */
+  readonly accessKeys?: readonly AccessKey[];
   /** Where a miss goes when no holder is known: to the key's home PoP, or straight to the origin. */
   readonly shield: 'home' | 'off';
   /** What a PoP does with stored content before it has reconciled purges after a restart or a partition. */
   readonly cutOff: 'serve-stale' | 'revalidate';
   /** DNS names of this site that are answered per client. */
   readonly zone?: string;
+}
+
+/** A shared secret between the PoPs and whoever lets clients in. */
+export interface AccessKey {
+  /** 1 to 32 letters, digits, dots, underscores and hyphens; stands in signed URLs and tokens. */
+  readonly id: string;
+  /** 32 to 64 bytes. */
+  readonly secret: Uint8Array;
 }
 
 /** How a URL becomes a canonical key. */

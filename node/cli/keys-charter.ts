@@ -1,7 +1,7 @@
 import { hkdfSync, type KeyObject } from 'node:crypto';
 import { parse } from 'smol-toml';
 import * as v from 'valibot';
-import type { Charter, Site } from '../../protocol/charter.ts';
+import type { AccessKey, Charter, Site } from '../../protocol/charter.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { Genesis } from '../../protocol/genesis.ts';
 import type { RegionId, SiteId } from '../../protocol/ids.ts';
@@ -35,6 +35,17 @@ const site = v.strictObject({
   normalise: v.optional(normalise, {}),
   allow: v.optional(texts, ['*']),
   private: v.optional(v.boolean(), false),
+  accessKeys: v.optional(
+    v.array(
+      v.union([
+        v.string(),
+        v.strictObject({
+          id: v.string(),
+          secret: v.pipe(v.string(), v.regex(/^([0-9a-fA-F]{2}){32,64}$/, '64 to 128 hex digits')),
+        }),
+      ]),
+    ),
+  ),
   shield: v.optional(v.picklist(['home', 'off']), 'home'),
   cutOff: v.optional(v.picklist(['serve-stale', 'revalidate']), 'serve-stale'),
   zone: v.optional(v.string()),
@@ -51,9 +62,12 @@ const schema = v.strictObject({
   sites: v.optional(v.array(site), []),
 });
 
+/** Id of the access key of a private site that lists none. */
+const FIRST_ACCESS_KEY = '1';
+
 /**
  * Fails with `CHARTER_INVALID` naming the key. A site without a `secret` gets one that follows from the operator's
- * key and the site's id, the same in every edition.
+ * key and the site's id, the same in every edition; so does an access key that is given by its id alone.
  */
 export function charterFromToml(
   text: string,
@@ -85,9 +99,12 @@ export function charterFromToml(
     countries: countries as Record<string, RegionId>,
     defaultRegion: (defaultRegion ?? regions[0]) as RegionId,
     sites: sites.map(
-      ({ id, secret, originHost, zone, ...rest }): Site => ({
+      ({ id, secret, originHost, zone, accessKeys, ...rest }): Site => ({
         ...rest,
         id: id as SiteId,
+        ...(rest.private && {
+          accessKeys: (accessKeys ?? [FIRST_ACCESS_KEY]).map((key) => accessKey(operator, genesis, id, key)),
+        }),
         ...(originHost !== undefined && { originHost }),
         ...(zone !== undefined && { zone }),
         secret: secret ? new Uint8Array(Buffer.from(secret, 'hex')) : siteSecret(operator, genesis, id),
@@ -96,7 +113,21 @@ export function charterFromToml(
   };
 }
 
-function siteSecret(operator: KeyObject, genesis: Genesis, id: string): Uint8Array {
+const siteSecret = (operator: KeyObject, genesis: Genesis, id: string): Uint8Array =>
+  derived(operator, genesis, `presage/site-secret/1 ${id}`);
+
+function accessKey(
+  operator: KeyObject,
+  genesis: Genesis,
+  site: string,
+  given: string | { id: string; secret: string },
+): AccessKey {
+  if (typeof given !== 'string')
+    return { id: given.id, secret: new Uint8Array(Buffer.from(given.secret, 'hex')) };
+  return { id: given, secret: derived(operator, genesis, `presage/access-key/1 ${site} ${given}`) };
+}
+
+function derived(operator: KeyObject, genesis: Genesis, info: string): Uint8Array {
   const seed = Buffer.from(operator.export({ format: 'jwk' }).d ?? '', 'base64url');
-  return new Uint8Array(hkdfSync('sha256', seed, genesis, `presage/site-secret/1 ${id}`, 32));
+  return new Uint8Array(hkdfSync('sha256', seed, genesis, info, 32));
 }
