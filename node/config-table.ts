@@ -88,6 +88,10 @@ export const KEYS = {
   ),
   'cluster.key': optional(KINDS.path, 'Private key that the certificate was issued for.'),
   'cluster.charter': optional(KINDS.path, 'Charter signed by the operator.'),
+  'cluster.founders': optional(
+    KINDS.path,
+    'First members, signed by the operator, the same at every PoP; absent: asked of the peers.',
+  ),
   'cluster.revocations': optional(KINDS.path, 'Revocations signed by the operator.'),
   'storage.budget': key(KINDS.size, '10GiB', 'Disk that stored content may take.'),
   'storage.memory': key(KINDS.size, '64MiB', 'Memory in which hot content is kept besides the disk.'),

@@ -1,10 +1,14 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inspect, issue } from '../protocol/certificate.ts';
 import type { Charter } from '../protocol/charter.ts';
+import { type CharterTerms, NO_CHARTER } from '../protocol/decided-state.ts';
 import { PresageError } from '../protocol/errors.ts';
+import type { Founder } from '../protocol/founders.ts';
+import { type Genesis, genesisOf } from '../protocol/genesis.ts';
 import type { PopId, RegionId } from '../protocol/ids.ts';
-import { popIdOf } from '../protocol/pop-key.ts';
+import { popIdOf, rawPublicKey } from '../protocol/pop-key.ts';
 import { loadMembership, type Membership } from './adapters/admission-files.ts';
 import type { Config } from './config.ts';
 import { loneCharter } from './lone-charter.ts';
@@ -18,17 +22,33 @@ export interface Identity {
   readonly charter: Charter;
   /** Absent in a cluster of one. */
   readonly membership: Membership | undefined;
+  /** Absent where a PoP of a cluster has no list of its founders: it cannot agree on anything. */
+  readonly cluster: ClusterOrigin | undefined;
+}
+
+/** What agreement begins from (see `originState`), the same at every PoP of the cluster. */
+export interface ClusterOrigin {
+  readonly genesis: Genesis;
+  /** 32 raw bytes. */
+  readonly operatorKey: Uint8Array;
+  readonly founders: readonly Founder[];
+  /** Those of no charter: the first charter is decided as any later one is, as PoPs may start with different files. */
+  readonly terms: CharterTerms;
 }
 
 const LONE_KEY = 'pop.key';
+/** Name of the cluster of one, part of its genesis. */
+const LONE_CLUSTER = 'lone';
+/** The end of the year 9999: a PoP alone never shuts itself out. */
+const NEVER_MS = 253_402_300_799_000;
 
 /**
- * Reads key, certificate and charter, or makes a key for a cluster of one. Fails with `CONFIG_INVALID`, `ADMIT_*` or
- * `CHARTER_INVALID`, naming file and remedy.
+ * Reads key, certificate and charter, or makes a key for a cluster of one. Fails with `CONFIG_INVALID`, `ADMIT_*`,
+ * `CHARTER_INVALID` or `FOUNDERS_INVALID`, naming file and remedy.
  */
 export async function loadIdentity(config: Config, now: number): Promise<Identity> {
-  const { certificate, key, charter, revocations } = config.cluster;
-  if (certificate === undefined) return lone(config);
+  const { certificate, key, charter, founders, revocations } = config.cluster;
+  if (certificate === undefined) return lone(config, now);
   if (key === undefined) {
     throw new PresageError(
       'CONFIG_INVALID',
@@ -40,6 +60,7 @@ export async function loadIdentity(config: Config, now: number): Promise<Identit
       certificate,
       key,
       ...(charter !== undefined && { charter }),
+      ...(founders !== undefined && { founders }),
       ...(revocations !== undefined && { revocations }),
     },
     now,
@@ -50,7 +71,7 @@ export async function loadIdentity(config: Config, now: number): Promise<Identit
       'cluster.charter is missing: sign one with `presage keys charter`',
     );
   }
-  const { own, privateKey } = membership;
+  const { own, privateKey, genesis, operatorKey } = membership;
   return {
     self: own.pop,
     name: own.name,
@@ -58,10 +79,14 @@ export async function loadIdentity(config: Config, now: number): Promise<Identit
     privateKey,
     charter: membership.charter,
     membership,
+    cluster: membership.founders && {
+      ...{ genesis, operatorKey, founders: membership.founders.list, terms: NO_CHARTER },
+    },
   };
 }
 
-async function lone(config: Config): Promise<Identity> {
+/** Its own operator, and its only founder, whom it vouches for anew at every start: name and region may have changed. */
+async function lone(config: Config, now: number): Promise<Identity> {
   const privateKey = await loneKey(join(config.dataDir, LONE_KEY));
   const raw = Buffer.from(privateKey.export({ format: 'jwk' }).d ?? '', 'base64url');
   const charter = loneCharter({
@@ -71,7 +96,25 @@ async function lone(config: Config): Promise<Identity> {
     key: raw,
   });
   const region = config.region as RegionId;
-  return { self: popIdOf(privateKey), name: config.name, region, privateKey, charter, membership: undefined };
+  const self = popIdOf(privateKey);
+  const operatorKey = rawPublicKey(privateKey);
+  const genesis = genesisOf({ operatorKey, name: LONE_CLUSTER, generation: 1 });
+  const sealed = issue(
+    {
+      ...{ genesis, pop: self, name: config.name.toLowerCase(), region },
+      ...{ addressesV4: [], addressesV6: [], ports: { http: 0, https: 0, dns: 0 } },
+      ...{ storageCeilingMiB: 0, fillCeilingKiBps: 0, notBefore: now, expiry: NEVER_MS },
+    },
+    privateKey,
+  );
+  const founder = { certificate: inspect(sealed, operatorKey, genesis), sealed };
+  return {
+    ...{ self, name: config.name, region, privateKey, charter, membership: undefined },
+    cluster: {
+      ...{ genesis, operatorKey, founders: [founder] },
+      terms: { ...NO_CHARTER, epochMs: charter.epochMs },
+    },
+  };
 }
 
 async function loneKey(path: string): Promise<KeyObject> {

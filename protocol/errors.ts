@@ -38,6 +38,10 @@ export const ERRORS = {
     'A charter is malformed, inconsistent or not signed by the operator of this cluster.',
     'Correct the TOML file and sign it anew with `presage keys charter`.',
   ],
+  FOUNDERS_INVALID: [
+    'The list of founders is malformed or not signed by the operator of this cluster.',
+    'Make it anew with `presage keys founders`, of the same certificates.',
+  ],
   PEER_UNKNOWN: [
     'The peer is not connected or not admitted.',
     'Wait for the connection, or check `presage peers`.',

@@ -10,6 +10,7 @@ import {
 import type { Charter } from '../../protocol/charter.ts';
 import { CHARTER_BYTES, verifyCharter } from '../../protocol/charter-document.ts';
 import { PresageError } from '../../protocol/errors.ts';
+import { type Founder, verifyFounders } from '../../protocol/founders.ts';
 import {
   type Cluster,
   decodeCluster,
@@ -28,7 +29,7 @@ import { bytes } from '../../protocol/wire/schemas.ts';
  * certificate, so that a PoP needs nothing else to know whose word it follows.
  */
 
-export type DocumentLabel = 'CLUSTER' | 'CERTIFICATE' | 'CHARTER' | 'REVOCATIONS';
+export type DocumentLabel = 'CLUSTER' | 'CERTIFICATE' | 'CHARTER' | 'FOUNDERS' | 'REVOCATIONS';
 const CLUSTER_BYTES = 512;
 /** Base64, line ends and a margin. */
 const FILE_BYTES = 2 * Math.max(CHARTER_BYTES, REVOCATION_BYTES);
@@ -118,6 +119,8 @@ export interface Membership {
   /** The own certificate; its signature is verified, its time is not. */
   readonly own: Certificate;
   readonly charter?: Charter;
+  /** Those whom the cluster began with, and the signed list of them; absent where no file was given. */
+  readonly founders?: { readonly list: readonly Founder[]; readonly sealed: Uint8Array };
   /** Sentences for the log: what works but should be mended. */
   readonly warnings: readonly string[];
 }
@@ -127,6 +130,7 @@ export interface MembershipPaths {
   readonly certificate: string;
   readonly key: string;
   readonly charter?: string;
+  readonly founders?: string;
   readonly revocations?: string;
 }
 
@@ -134,7 +138,8 @@ const SOON_MS = 14 * 86_400_000;
 
 /**
  * Reads and verifies all of it. Fails with `CONFIG_INVALID` (unreadable), `ADMIT_CERTIFICATE`, `ADMIT_IDENTITY` (the
- * certificate is of another key), `ADMIT_REVOKED` or `CHARTER_INVALID`. A certificate out of its time is a warning.
+ * certificate is of another key), `ADMIT_REVOKED`, `CHARTER_INVALID` or `FOUNDERS_INVALID`. A certificate out of its
+ * time is a warning.
  */
 export async function loadMembership(paths: MembershipPaths, now: number): Promise<Membership> {
   const warnings: string[] = [];
@@ -176,6 +181,7 @@ export async function loadMembership(paths: MembershipPaths, now: number): Promi
   if (charter && !charter.regions.includes(own.region)) {
     warnings.push(`the charter does not list the region ${own.region} of this PoP`);
   }
+  const founders = await loadFounders(paths.founders, operatorKey, genesis);
   const revocations =
     paths.revocations === undefined
       ? undefined
@@ -194,7 +200,14 @@ export async function loadMembership(paths: MembershipPaths, now: number): Promi
     cluster,
     own,
     ...(charter && { charter }),
+    ...(founders && { founders }),
     ...(revocations && { revocations }),
     warnings,
   };
+}
+
+async function loadFounders(path: string | undefined, operatorKey: Uint8Array, genesis: Genesis) {
+  if (path === undefined) return undefined;
+  const sealed = dearmour('FOUNDERS', await readText(path, 'cluster.founders'), path);
+  return { list: verifyFounders(sealed, operatorKey, genesis), sealed };
 }

@@ -1,9 +1,10 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { mkdir, open, rename, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Certificate, inspect, issue } from '../../protocol/certificate.ts';
 import { encodeCharter } from '../../protocol/charter-document.ts';
 import { PresageError } from '../../protocol/errors.ts';
+import { issueFounders, verifyFounders } from '../../protocol/founders.ts';
 import {
   type Cluster,
   decodeCluster,
@@ -28,6 +29,7 @@ import { charterFromToml } from './keys-charter.ts';
 export const OPERATOR_KEY = 'operator.key';
 export const CLUSTER_FILE = 'cluster.pem';
 export const CHARTER_FILE = 'charter.pem';
+export const FOUNDERS_FILE = 'founders.pem';
 export const REVOCATIONS_FILE = 'revocations.pem';
 const DAY_MS = 86_400_000;
 
@@ -137,6 +139,60 @@ export async function createCharter(
   await absent([path], options.force ?? false);
   await write(path, armour('CHARTER', document));
   return { path, version: charter.version };
+}
+
+export interface FoundersFile {
+  readonly path: string;
+  /** Names of the founders. */
+  readonly founders: readonly string[];
+  /** What the operator must know when another list stood there before. */
+  readonly warning?: string;
+}
+
+/**
+ * Signs the list of a cluster's first members: of the certificate files given, or of all in the operator's directory.
+ * Fails with `FOUNDERS_INVALID`, or with `CONFIG_INVALID` if a list is there already and `force` is not set.
+ */
+export async function createFounders(
+  operator: OperatorFiles,
+  certificates: readonly string[],
+  options: { readonly path?: string; readonly force?: boolean } = {},
+): Promise<FoundersFile> {
+  const { directory, genesis, key } = operator;
+  const path = options.path ?? join(directory, FOUNDERS_FILE);
+  const files = certificates.length > 0 ? certificates : await certificatesIn(directory);
+  const sealed = await Promise.all(
+    files.map(async (file) => decodeCertificateFile(await readText(file, 'a certificate'), file).certificate),
+  );
+  const document = issueFounders(sealed, genesis, key);
+  await absent([path], options.force ?? false);
+  const replaces = await exists(path);
+  await write(path, armour('FOUNDERS', document));
+  const founders = verifyFounders(document, operator.cluster.operatorKey, genesis);
+  return {
+    path,
+    founders: founders.map(({ certificate }) => certificate.name),
+    ...(replaces && {
+      warning:
+        'The founders of a cluster must never change once a PoP has started with them: PoPs with different lists ' +
+        'never agree. To begin anew, found a new generation with `presage keys cluster --generation`.',
+    }),
+  };
+}
+
+async function certificatesIn(directory: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of (await readdir(directory)).filter((file) => file.endsWith('.pem')).sort()) {
+    const path = join(directory, name);
+    if ((await readText(path, 'the file')).includes('-----BEGIN PRESAGE CERTIFICATE-----')) found.push(path);
+  }
+  if (found.length === 0) {
+    throw new PresageError(
+      'CONFIG_INVALID',
+      `${directory} holds no certificates: make them with \`presage keys pop\`, or name their files`,
+    );
+  }
+  return found;
 }
 
 /** Adds identities to the revocation list of the operator's directory, in a new edition. */

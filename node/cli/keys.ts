@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { inspect } from '../../protocol/certificate.ts';
 import { verifyCharter } from '../../protocol/charter-document.ts';
 import { PresageError } from '../../protocol/errors.ts';
+import { verifyFounders } from '../../protocol/founders.ts';
 import { decodeCluster, genesisOf } from '../../protocol/genesis.ts';
 import { popIdOf, rawPublicKey } from '../../protocol/pop-key.ts';
 import { verifyRevocations } from '../../protocol/revocation.ts';
@@ -11,6 +12,7 @@ import { dearmour, decodeCertificateFile, readPrivateKey, readText } from '../ad
 import {
   CLUSTER_FILE,
   createCharter,
+  createFounders,
   createOperator,
   createPop,
   type OperatorFiles,
@@ -20,7 +22,14 @@ import {
 } from './keys-issue.ts';
 import { integer } from './remote.ts';
 
-export { createCharter, createOperator, createPop, openOperator, revoke } from './keys-issue.ts';
+export {
+  createCharter,
+  createFounders,
+  createOperator,
+  createPop,
+  openOperator,
+  revoke,
+} from './keys-issue.ts';
 
 interface Common {
   readonly dir: string;
@@ -31,11 +40,14 @@ interface Common {
 /** Registers the subcommands of `keys`. None talks to a daemon: the operator's key stays off the PoPs. */
 export function keysCommand(
   keys: Command,
-  io: { readonly stdout: { write(text: string): unknown } } = process,
+  io: {
+    readonly stdout: { write(text: string): unknown };
+    readonly stderr?: { write(text: string): unknown };
+  } = process,
 ): void {
   keys.description(
     'The operator of a cluster makes its key once (`cluster`), a key and a certificate for every PoP (`pop`), ' +
-      'and signs the charter (`charter`). The directory with operator.key belongs on no PoP.',
+      'signs the charter (`charter`) and the list of the first members (`founders`). The directory with operator.key belongs on no PoP.',
   );
   const print = ({ json }: Common, result: object, text: string) =>
     io.stdout.write(json ? `${JSON.stringify(result)}\n` : `${text}\n`);
@@ -76,6 +88,19 @@ export function keysCommand(
       print(options, made, `${made.path}: version ${made.version}`);
     });
 
+  sub('founders', 'Sign the list of the first members, which must be the same at every PoP for good')
+    .argument('[CERT...]', "certificate files [all in the operator's directory]")
+    .option('--out <FILE>', 'where the signed list goes [DIR/founders.pem]')
+    .option('--force', 'overwrite what is there, though founders must never change')
+    .action(async (files: string[], options: Common & { out?: string }) => {
+      const made = await createFounders(await openOperator(options.dir), files, {
+        force: options.force ?? false,
+        ...(options.out !== undefined && { path: options.out }),
+      });
+      if (made.warning !== undefined) io.stderr?.write(`${made.warning}\n`);
+      print(options, made, `${made.path}: ${made.founders.join(', ')}`);
+    });
+
   sub('revoke', 'Shut identities out for good')
     .argument('<POP...>', 'peer ids, or certificate files')
     .option('--reason <TEXT>', 'for the log', '')
@@ -87,7 +112,7 @@ export function keysCommand(
     });
 
   sub('show', 'Show what a file of keys holds')
-    .argument('<FILE>', 'key, certificate, charter, revocations or cluster')
+    .argument('<FILE>', 'key, certificate, charter, founders, revocations or cluster')
     .action(async (file: string, options: Common) => {
       const shown = await show(file, options.dir);
       print(options, shown, JSON.stringify(shown, undefined, 2));
@@ -195,6 +220,12 @@ async function show(path: string, directory: string): Promise<Record<string, unk
       const { cluster, genesis } = await clusterOf(directory);
       const charter = verifyCharter(dearmour('CHARTER', text, path), cluster.operatorKey, genesis);
       return { kind: 'charter', ...charter, sites: charter.sites.map(({ secret: _, ...site }) => site) };
+    }
+    case 'FOUNDERS': {
+      const { cluster, genesis } = await clusterOf(directory);
+      const founders = verifyFounders(dearmour('FOUNDERS', text, path), cluster.operatorKey, genesis);
+      const shown = founders.map(({ certificate: { pop, name, region } }) => ({ pop, name, region }));
+      return { kind: 'founders', cluster: cluster.name, founders: shown };
     }
     case 'REVOCATIONS': {
       const { cluster, genesis } = await clusterOf(directory);

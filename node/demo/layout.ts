@@ -1,7 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'smol-toml';
-import { createCharter, createOperator, createPop, type PopFiles } from '../cli/keys-issue.ts';
+import {
+  createCharter,
+  createFounders,
+  createOperator,
+  createPop,
+  type PopFiles,
+} from '../cli/keys-issue.ts';
 import type { DemandTime } from './demand-time.ts';
 import { DEMO_HOST } from './load.ts';
 import type { PopOptions } from './pop.ts';
@@ -21,6 +27,8 @@ export interface LayoutOptions {
   readonly originPort: number;
   readonly time: DemandTime;
   readonly epochMs: number;
+  /** Whether the PoPs are told whom they agree with; by default they are. */
+  readonly founders?: boolean;
 }
 
 const CLUSTER = 'demo';
@@ -33,7 +41,7 @@ const MIRROR_BANDWIDTH = '20MiB/s';
 const BOOTSTRAP_POPS = 2;
 
 /**
- * Writes what an operator would write: operator's key, charter, and for each PoP a directory with key, certificate
+ * Writes what an operator would write: operator's key, charter, founders, and for each PoP a directory with key, certificate
  * and `presage.toml`.
  */
 export async function layOut(directory: string, options: LayoutOptions): Promise<void> {
@@ -51,11 +59,14 @@ export async function layOut(directory: string, options: LayoutOptions): Promise
     };
     files.set(pop, await createPop(operator, fields, { directory: pop.directory, now: Date.now() }));
   }
+  const certificates = [...files.values()].map(({ certificatePath }) => certificatePath);
+  const founders = options.founders === false ? undefined : await createFounders(operator, certificates);
   const bootstrap = [...files]
     .slice(0, BOOTSTRAP_POPS)
     .map(([pop, { pop: id }]) => `/ip4/${pop.address}/tcp/${options.ports.p2p}/p2p/${id}`);
   for (const [pop, file] of files) {
-    const config = stringify(configOf(pop, file, charter.path, bootstrap, options));
+    const documents = { charter: charter.path, ...(founders && { founders: founders.path }) };
+    const config = stringify(configOf(pop, file, documents, bootstrap, options));
     await writeFile(join(pop.directory, 'presage.toml'), config);
   }
 }
@@ -63,7 +74,7 @@ export async function layOut(directory: string, options: LayoutOptions): Promise
 function configOf(
   pop: PopOptions,
   files: PopFiles,
-  charter: string,
+  documents: { readonly charter: string; readonly founders?: string },
   bootstrap: readonly string[],
   { ports, time, pops }: LayoutOptions,
 ) {
@@ -77,7 +88,7 @@ function configOf(
       listen: [`/ip4/${pop.address}/tcp/${ports.p2p}`],
       bootstrap: bootstrap.filter((address) => !address.endsWith(files.pop)),
     },
-    cluster: { certificate: files.certificatePath, key: files.keyPath, charter },
+    cluster: { certificate: files.certificatePath, key: files.keyPath, ...documents },
     storage: { budget: STORAGE },
     mirror: { bandwidth: MIRROR_BANDWIDTH },
     clock: { offset: `${time.offset}ms`, speed: time.speed },

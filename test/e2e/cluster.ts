@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { createCharter, createOperator, createPop } from '../../node/cli/keys-issue.ts';
+import { createCharter, createFounders, createOperator, createPop } from '../../node/cli/keys-issue.ts';
 import { type Daemon, startDaemon, until } from './daemon.ts';
 
 export interface TestCluster {
@@ -35,6 +35,8 @@ export async function startCluster(
     readonly site?: string;
     readonly epoch?: string;
     readonly addresses?: readonly string[];
+    /** Whether the PoPs are given the list of founders, and so agree with each other; they are by default. */
+    readonly founders?: boolean;
     /** Further flags of a PoP. */
     readonly flags?: (index: number) => readonly string[];
   },
@@ -62,6 +64,13 @@ export async function startCluster(
     const fields = { name, region: regions[index] ?? 'r0', addressesV4: [addressOf(index)] };
     files.push(await createPop(operator, fields, { directory: join(directory, name), now: Date.now() }));
   }
+  const founders =
+    options.founders === false
+      ? undefined
+      : await createFounders(
+          operator,
+          files.map(({ certificatePath }) => certificatePath),
+        );
   const port = await freePort();
   const start = (index: number) => {
     const file = files[index];
@@ -69,7 +78,7 @@ export async function startCluster(
     const config = join(directory, `${names[index]}.toml`);
     writeFileSync(
       config,
-      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charter.path}"\n[forecast]\nworkers = 1\n`,
+      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charter.path}"\n${founders ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
     );
     const listen = `/ip4/127.0.0.1/tcp/${index === 0 ? port : 0}`;
     const bootstrap = index === 0 ? [] : ['--bootstrap', `/ip4/127.0.0.1/tcp/${port}/p2p/${files[0]?.pop}`];

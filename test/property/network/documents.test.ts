@@ -5,6 +5,7 @@ import { admission } from '../../../protocol/admission.ts';
 import { issue, verify } from '../../../protocol/certificate.ts';
 import { encodeCharter, verifyCharter } from '../../../protocol/charter-document.ts';
 import { PresageError } from '../../../protocol/errors.ts';
+import { issueFounders, verifyFounders } from '../../../protocol/founders.ts';
 import { genesisOf } from '../../../protocol/genesis.ts';
 import type { RegionId } from '../../../protocol/ids.ts';
 import { issueCard, verifyCard } from '../../../protocol/peer-card.ts';
@@ -51,6 +52,11 @@ const charter = encodeCharter(
 const documents: [string, Uint8Array, (bytes: Uint8Array) => unknown][] = [
   ['certificate', certificate, (bytes) => verify(bytes, operatorKey, genesis, NOW)],
   ['charter', charter, (bytes) => verifyCharter(bytes, operatorKey, genesis)],
+  [
+    'list of founders',
+    issueFounders([certificate], genesis, operator),
+    (bytes) => verifyFounders(bytes, operatorKey, genesis),
+  ],
   [
     'card',
     issueCard(certificate, 1, ['/ip4/192.0.2.1/tcp/1'], popKey),
