@@ -1,3 +1,4 @@
+import type { Parameters } from '../protocol/adjustment.ts';
 import type { PopId, RegionId } from '../protocol/ids.ts';
 import type { Placement, PlanDemand, Skip } from '../protocol/placement.ts';
 
@@ -24,4 +25,8 @@ export interface Explanation {
     readonly expected: number;
     readonly factors: readonly { readonly feature: string; readonly factor: number }[];
   }[];
+  /** What the plan in force was tuned by for the resource's site, by region; empty for what is not known here. */
+  readonly parameters: readonly { readonly region: RegionId; readonly parameters: Parameters }[];
+  /** Whether the plan in force was made of what the cluster decided. */
+  readonly agreed: boolean;
 }

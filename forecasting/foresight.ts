@@ -2,8 +2,6 @@ import {
   addOutcomes,
   adjust,
   DEFAULT_PARAMETERS,
-  type LedgerTotals,
-  MirrorLedger,
   NO_OUTCOME,
   type Outcome,
   outcomeOf,
@@ -12,27 +10,23 @@ import {
 } from '../protocol/adjustment.ts';
 import type { Charter } from '../protocol/charter.ts';
 import { Companions } from '../protocol/companions.ts';
-import { History, type ResourceDemand } from '../protocol/history.ts';
-import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
+import { History } from '../protocol/history.ts';
+import type { Key16, PopId, RegionId, SiteId } from '../protocol/ids.ts';
+import { type LedgerTotals, MirrorLedger } from '../protocol/mirror-ledger.ts';
 import { type Plan, type PlanDemand, type PlanPop, type PlanResource, plan } from '../protocol/placement.ts';
+import type { Use } from '../protocol/proposal.ts';
+import type { Expectation } from '../protocol/proposal-builder.ts';
 import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
-import { Arrivals, type Skill } from './arrivals.ts';
+import { tuningKey } from '../protocol/tuning.ts';
+import type { Skill } from './arrivals.ts';
 import type { Explanation } from './explanation.ts';
-import { FEATURE_COUNT, FEATURES, PairFeatures } from './pair-features.ts';
+import { Prospects } from './prospects.ts';
+import { RecentDemand } from './recent-demand.ts';
 import { type Share, shareOf } from './share.ts';
 
 export type { Explanation } from './explanation.ts';
 export type { Share } from './share.ts';
 
-/** Resources not asked for anywhere within so many horizons are not planned for. */
-const ACTIVE_HORIZONS = 1.5;
-/** Each epoch this share of the resources that did not change is looked at again. */
-const ROTATION = 8;
-/** Nats of skill before the model is believed at all (chance alone: one in e^10), and fully. */
-const SKILL_MIN = 10;
-const SKILL_FULL = 20;
-/** Least credit, thousandths, worth a place in the plan's input. */
-const CREDIT_MIN = 5;
 /** A PoP that has not been heard of for so many of its windows takes no mirrors. */
 const SILENT_WINDOWS = 6;
 
@@ -44,12 +38,9 @@ export interface Member {
 }
 
 /** What the time-series workers expect of an established (resource, region), thousandths of a request. */
-export interface SeriesOutlook {
+export interface SeriesOutlook extends Expectation {
   readonly key16: Key16;
   readonly region: RegionId;
-  readonly next: number;
-  readonly mean: number;
-  readonly upper: number;
 }
 
 export interface ForesightOptions {
@@ -58,7 +49,12 @@ export interface ForesightOptions {
   readonly members: readonly Member[];
   /** `memory.history`, bytes. */
   readonly historyBytes?: number;
+  /** Length of a window in demand ms; the charter's epoch, where the demand clock runs at the speed of time. */
+  readonly windowMs?: number;
 }
+
+/** Parameters by `tuningKey` of site and region. */
+export type Tunings = ReadonlyMap<string, Parameters>;
 
 export interface EpochOutcome {
   readonly plan: Plan;
@@ -79,39 +75,38 @@ export interface ForesightSnapshot {
 
 /**
  * One PoP's foresight: what it folds from the summaries of all, what it expects to be asked for where, and the
- * plan that follows. Pure: demand time is an argument. Every PoP plans for all, and reads off its own share.
+ * plan in force. Pure: demand time is an argument. Every PoP plans for all, and reads off its own share.
  *
- * Mirrors earn credit only once the arrivals model has shown, on first requests that it had not seen, that it tells
- * pairs apart better than chance; so on a load with nothing to learn nothing is mirrored, however busy it is.
+ * An epoch is `prepare`, then a plan: `ownPlan`, or one made of what the cluster decided; then `adopt`.
  */
 export class Foresight {
   readonly self: PopId;
   readonly history: History;
   readonly companions = new Companions();
-  readonly #features: PairFeatures;
-  readonly #arrivals: Arrivals;
+  readonly #prospects: Prospects;
+  readonly #recent = new RecentDemand();
   readonly #ledger = new MirrorLedger();
   readonly #capacities = new Map<PopId, { capacities: Capacities; to: number; length: number }>();
-  readonly #entries = new Map<Key16, PlanResource>();
-  readonly #touched = new Set<Key16>();
   readonly #chances = new Map<Key16, number>();
-  readonly #x = new Float64Array(FEATURE_COUNT);
+  readonly #windowMs: number | undefined;
+  #outlooks: ReadonlyMap<string, Expectation> = new Map();
+  #resources: readonly PlanResource[] = [];
   #charter: Charter;
   #members: readonly Member[];
   #parameters: Parameters = DEFAULT_PARAMETERS;
+  #tunings: Tunings | undefined;
   #outcome: Outcome = NO_OUTCOME;
   #news: Outcome = NO_OUTCOME;
   #plan: Plan = { placements: [], skips: [] };
-  #round = 0;
   #now = 0;
 
-  constructor({ self, charter, members, historyBytes }: ForesightOptions) {
+  constructor({ self, charter, members, historyBytes, windowMs }: ForesightOptions) {
     this.self = self;
     this.#charter = charter;
     this.#members = members;
+    this.#windowMs = windowMs;
     this.history = new History(historyBytes);
-    this.#features = new PairFeatures(this.history, this.companions);
-    this.#arrivals = new Arrivals(FEATURE_COUNT, charter.horizonMs);
+    this.#prospects = new Prospects(this.history, this.companions, charter.horizonMs);
   }
 
   /** The members now certified; those who left drop out of the next plan. */
@@ -123,13 +118,30 @@ export class Foresight {
     this.#charter = charter;
   }
 
+  /** Length of a window, demand ms. */
+  get windowMs(): number {
+    return this.#windowMs ?? this.#charter.epochMs;
+  }
+
+  /** What this PoP's own plans are tuned by. A plan that was agreed on is tuned by `tunings`. */
   get parameters(): Parameters {
     return this.#parameters;
   }
 
+  /** What the plan in force was tuned by, if the cluster decided it; undefined while it is this PoP's own. */
+  get tunings(): Tunings | undefined {
+    return this.#tunings;
+  }
+
+  /** What the plan in force was tuned by for one site's demand in one region. */
+  parametersFor(site: SiteId, region: RegionId): Parameters {
+    if (this.#tunings === undefined) return this.#parameters;
+    return this.#tunings.get(tuningKey(site, region)) ?? DEFAULT_PARAMETERS;
+  }
+
   /** The model's measured lead over chance, and how far it is believed, thousandths. */
   get skill(): Skill & { readonly trust: number } {
-    return { ...this.#arrivals.skill, trust: this.#trust() };
+    return { ...this.#prospects.skill, trust: this.#prospects.trust };
   }
 
   /** What mirroring came to at this PoP. */
@@ -142,21 +154,18 @@ export class Foresight {
     return this.#outcome;
   }
 
+  /** What this PoP would plan with if it planned alone, from the last `prepare`. */
+  get resources(): readonly PlanResource[] {
+    return this.#resources;
+  }
+
   /** Takes in a window, a peer's or its own. False if it is not newer than the last of its PoP. */
   fold(summary: Summary): boolean {
     const previous = this.history.newest(summary.pop);
     if (previous !== undefined && summary.sequence <= previous.sequence) return false;
-    for (const row of summary.resources) {
-      const known = this.history.get(row.key16);
-      if (known === undefined) this.#features.known(row.group);
-      for (const { region, count } of row.regions) {
-        const first = known === undefined || !known.regions.some((one) => one.region === region);
-        this.#features.asked(row.group, region, count, first, summary.to);
-        if (first) this.#arrivals.arrived(row.key16 + region, summary.to);
-      }
-      this.#touched.add(row.key16);
-    }
+    this.#prospects.fold(summary);
     if (!this.history.fold(summary)) return false;
+    this.#recent.fold(summary);
     for (const [leader, follower, count] of summary.companions) {
       const a = summary.resources[leader];
       const b = summary.resources[follower];
@@ -176,28 +185,63 @@ export class Foresight {
   }
 
   /**
-   * Plans: learns from what has matured by `now` (demand ms), weighs every active resource, and places.
+   * Learns from what has matured by `now` (demand ms) and weighs every active resource.
    *
    * @param outlooks forecasts of established series, where there are any
    */
-  epoch(now: number, outlooks: Iterable<SeriesOutlook> = []): EpochOutcome {
+  prepare(now: number, outlooks: Iterable<SeriesOutlook> = []): void {
     this.#now = now;
     this.#ledger.mature(now, this.#charter.horizonMs);
     this.#adjust();
-    this.#arrivals.mature(now);
-    this.#features.refresh(now);
-    this.#weigh(now);
+    this.#prospects.weigh(now, this.#regions(), this.#charter);
+    this.#recent.forget(now, this.windowMs);
+    this.#take(outlooks);
+  }
+
+  /** The plan from the own forecasts alone, without putting it in force; after `prepare`. */
+  ownPlan(): Plan {
     const state = {
-      pops: this.#pops(now),
-      resources: this.#withOutlooks(outlooks),
+      pops: this.#pops(this.#now),
+      resources: this.#resources,
       parameters: this.#parameters,
     };
-    this.#plan = plan(state, this.#charter);
+    return plan(state, this.#charter);
+  }
+
+  /**
+   * Puts a plan in force, own or agreed: explanations and the ledger's chances follow it.
+   *
+   * @param tunings `tuned` of the decided plan's state: what it was tuned by; left out for an own plan
+   * @returns this PoP's share, by value, greatest first
+   */
+  adopt(plan: Plan, tunings?: Tunings): readonly Share[] {
+    this.#plan = plan;
+    this.#tunings = tunings;
     this.#chances.clear();
-    for (const { pop, purpose, key16, chance } of this.#plan.placements) {
+    for (const { pop, purpose, key16, chance } of plan.placements) {
       if (pop === this.self && purpose === 'mirror') this.#chances.set(key16, chance);
     }
-    return { plan: this.#plan, ownShare: shareOf(this.#plan, this.self) };
+    return shareOf(plan, this.self);
+  }
+
+  /** A whole epoch of a PoP that plans alone: `prepare`, `ownPlan`, `adopt`. */
+  epoch(now: number, outlooks: Iterable<SeriesOutlook> = []): EpochOutcome {
+    this.prepare(now, outlooks);
+    const own = this.ownPlan();
+    return { ownShare: this.adopt(own), plan: own };
+  }
+
+  /**
+   * Requests (thousandths) of all PoPs from demand time `from` for one window. Windows that overlap it in part count
+   * in part; what ended more than six windows before the last `prepare` is forgotten and counts nothing.
+   */
+  observed(key16: Key16, region: RegionId, from: number, lengthMs = this.windowMs): number {
+    return this.#recent.observed(key16, region, from, lengthMs);
+  }
+
+  /** What was expected of an established series at the last `prepare`, thousandths. */
+  outlook(key16: Key16, region: RegionId): Expectation | undefined {
+    return this.#outlooks.get(key16 + region);
   }
 
   /** A client asked for it here; true if a mirror was used for the first time. */
@@ -207,7 +251,8 @@ export class Foresight {
 
   /** A mirror, planned or speculative, is complete here. */
   mirrored(key16: Key16, size: number, at: number): void {
-    this.#ledger.mirrored(key16, size, at, this.#chances.get(key16) ?? 0);
+    const site = this.history.get(key16)?.site;
+    this.#ledger.mirrored(key16, size, at, this.#chances.get(key16) ?? 0, site);
   }
 
   /** A mirror was evicted, or given up unused. */
@@ -222,26 +267,15 @@ export class Foresight {
     return worth;
   }
 
+  /** For this PoP's next proposal: what mirroring came to here since the last call, by site; 64 sites at most. */
+  takeUses(): Use[] {
+    return this.#ledger.takeUses();
+  }
+
   /** Why a resource is, or is not, where it is. */
   explain(key16: Key16): Explanation {
     const resource = this.history.get(key16);
     const regions = this.#regions();
-    const trust = this.#trust();
-    const reasons: Explanation['reasons'][number][] = [];
-    if (resource !== undefined) {
-      for (const region of regions) {
-        if (resource.regions.some((one) => one.region === region)) continue;
-        this.#features.fillResource(this.#x, resource, regions.length, this.#now);
-        this.#features.fillRegion(this.#x, resource, region, this.#now);
-        const { weights } = this.#arrivals;
-        reasons.push({
-          region,
-          base: this.#arrivals.baseOf(region),
-          expected: this.#arrivals.expect(this.#x, region),
-          factors: FEATURES.map((feature, i) => ({ feature, factor: Math.exp(weights[i]! * this.#x[i]!) })),
-        });
-      }
-    }
     return {
       known: resource !== undefined,
       size: resource?.size ?? 0,
@@ -254,34 +288,39 @@ export class Foresight {
         last,
       })),
       pops: (resource?.pops ?? []).map(({ pop, first, last }) => ({ pop, first, last })),
-      demand: resource === undefined ? [] : this.#weighOne(resource, regions, trust, this.#now),
+      demand: resource === undefined ? [] : this.#prospects.demandOf(resource, regions, this.#now),
       placements: this.#plan.placements.filter((one) => one.key16 === key16),
       skips: this.#plan.skips.filter((one) => one.key16 === key16),
-      reasons,
+      reasons: resource === undefined ? [] : this.#prospects.reasonsOf(resource, regions, this.#now),
+      parameters:
+        resource === undefined
+          ? []
+          : regions.map((region) => ({ region, parameters: this.parametersFor(resource.site, region) })),
+      agreed: this.#tunings !== undefined,
     };
   }
 
   snapshot(): ForesightSnapshot {
+    const { arrivals, features } = this.#prospects.snapshot();
     return {
       edition: 1,
-      arrivals: this.#arrivals.snapshot(),
+      arrivals,
       companions: this.companions.snapshot(),
-      features: this.#features.snapshot(),
+      features,
       ledger: this.#ledger.snapshot(),
       parameters: this.#parameters,
       outcome: this.#outcome,
     };
   }
 
-  /** Takes back a snapshot; what does not fit (another edition, other features) is left out. */
+  /** Takes back a snapshot; what does not fit (another edition, other features, damage) is left out. */
   restore(saved: Partial<ForesightSnapshot>): void {
     if (saved.edition !== 1) return;
-    this.#arrivals.restore(saved.arrivals);
+    this.#prospects.restore(saved);
     if (Array.isArray(saved.companions)) this.companions.restore(saved.companions);
-    this.#features.restore(saved.features);
     this.#ledger.restore(saved.ledger);
-    if (saved.parameters !== undefined) this.#parameters = { ...DEFAULT_PARAMETERS, ...saved.parameters };
-    if (saved.outcome !== undefined) this.#outcome = saved.outcome;
+    this.#parameters = integersOf(saved.parameters, DEFAULT_PARAMETERS);
+    this.#outcome = integersOf(saved.outcome, NO_OUTCOME);
   }
 
   #adjust(): void {
@@ -289,11 +328,6 @@ export class Foresight {
     this.#news = NO_OUTCOME;
     this.#outcome = remember(this.#outcome, lot);
     this.#parameters = adjust(this.#parameters, this.#outcome, lot);
-  }
-
-  #trust(): number {
-    const { gain } = this.#arrivals.skill;
-    return Math.floor(Math.max(0, Math.min(1000, (1000 * (gain - SKILL_MIN)) / (SKILL_FULL - SKILL_MIN))));
   }
 
   /** Regions that have a PoP near them are those worth planning for: the members' own. */
@@ -311,71 +345,12 @@ export class Foresight {
     });
   }
 
-  /** Weighs what changed, and in rotation some of the rest; opens samples to learn from. */
-  #weigh(now: number): void {
-    const regions = this.#regions();
-    const trust = this.#trust();
-    const oldest = now - ACTIVE_HORIZONS * this.#charter.horizonMs;
-    this.#round += 1;
-    let at = 0;
-    for (const resource of this.history.resources()) {
-      at += 1;
-      const changed = this.#touched.has(resource.key16);
-      if (!changed && (at + this.#round) % ROTATION !== 0) continue;
-      if (resource.last < oldest) {
-        this.#entries.delete(resource.key16);
-        continue;
-      }
-      const demand = this.#weighOne(resource, regions, trust, now, changed);
-      if (demand.length === 0) this.#entries.delete(resource.key16);
-      else {
-        const { key16, site, size } = resource;
-        const holders = resource.regions.map(({ region }) => region);
-        this.#entries.set(key16, { key16, site, size, demand, holders });
-      }
-    }
-    this.#touched.clear();
-    for (const key16 of this.#entries.keys()) {
-      if (this.history.get(key16) === undefined) this.#entries.delete(key16);
-    }
-  }
-
-  #weighOne(
-    resource: ResourceDemand,
-    regions: readonly RegionId[],
-    trust: number,
-    now: number,
-    watch?: boolean,
-  ): PlanDemand[] {
-    const demand: PlanDemand[] = [];
-    // Of what has been seen without a body alone the size is not known, and with it the price.
-    if (resource.size === 0 || resource.regions.length >= regions.length) return demand;
-    this.#features.fillResource(this.#x, resource, regions.length, now);
-    for (const region of regions) {
-      if (resource.regions.some((one) => one.region === region)) continue;
-      this.#features.fillRegion(this.#x, resource, region, now);
-      const expected = this.#arrivals.expect(this.#x, region);
-      if (watch !== undefined) {
-        const pair = resource.key16 + region;
-        if (watch || this.#arrivals.watched(pair) === 0) this.#arrivals.watch(pair, region, this.#x, now);
-      }
-      const chance = Math.floor(1000 * (1 - Math.exp(-expected)));
-      const credit = Math.floor((chance * trust) / 1000);
-      if (credit < CREDIT_MIN) continue;
-      demand.push({
-        region,
-        expected: Math.min(0x7fffffff, Math.floor(1000 * expected)),
-        chance,
-        credit,
-        held: false,
-      });
-    }
-    return demand;
-  }
-
-  #withOutlooks(outlooks: Iterable<SeriesOutlook>): PlanResource[] {
-    const resources = new Map(this.#entries);
-    for (const { key16, region, mean } of outlooks) {
+  /** What may be asked for, and what is known to be, together: what is planned with. */
+  #take(outlooks: Iterable<SeriesOutlook>): void {
+    const expectations = new Map<string, Expectation>();
+    const resources = new Map(this.#prospects.entries);
+    for (const { key16, region, next, mean, upper } of outlooks) {
+      expectations.set(key16 + region, { next, mean, upper });
       const resource = this.history.get(key16);
       if (resource === undefined || mean <= 0) continue;
       const known = resources.get(key16);
@@ -385,6 +360,17 @@ export class Foresight {
       const holders = resource.regions.map((one) => one.region);
       resources.set(key16, { key16, site, size, demand: [...(known?.demand ?? []), demand], holders });
     }
-    return [...resources.values()];
+    this.#outlooks = expectations;
+    this.#resources = [...resources.values()];
   }
+}
+
+/** What of `saved` is integers under the names of `defaults`; the defaults for the rest. */
+function integersOf<T extends { readonly [name in keyof T]: number }>(saved: unknown, defaults: T): T {
+  const row = (typeof saved === 'object' && saved !== null ? saved : {}) as Record<string, unknown>;
+  const entries = Object.entries(defaults).map(([name, value]) => [
+    name,
+    Number.isSafeInteger(row[name]) ? row[name] : value,
+  ]);
+  return Object.fromEntries(entries) as T;
 }

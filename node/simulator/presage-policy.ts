@@ -1,7 +1,7 @@
 import { Foresight, type Member } from '../../forecasting/foresight.ts';
-import { MirrorLedger } from '../../protocol/adjustment.ts';
 import { type Charter, LOCAL_DISTANCE_MS } from '../../protocol/charter.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../../protocol/ids.ts';
+import { MirrorLedger } from '../../protocol/mirror-ledger.ts';
 import type { Placement } from '../../protocol/placement.ts';
 import type { Capacities } from '../../protocol/summary.ts';
 import { DemandWindow } from '../../protocol/window.ts';
@@ -40,6 +40,7 @@ export function simulatedCharter(
     cluster: 'simulated',
     epochMs: windowMs,
     horizonMs,
+    committee: 0,
     regions,
     distances,
     networks: [],

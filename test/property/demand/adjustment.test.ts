@@ -3,7 +3,6 @@ import { expect, test } from 'vitest';
 import {
   adjust,
   DEFAULT_PARAMETERS,
-  MirrorLedger,
   NO_OUTCOME,
   outcomeOf,
   PARAMETER_BOUNDS,
@@ -11,6 +10,7 @@ import {
   remember,
 } from '../../../protocol/adjustment.ts';
 import type { Key16 } from '../../../protocol/ids.ts';
+import { MirrorLedger } from '../../../protocol/mirror-ledger.ts';
 
 const key = (n: number) => n.toString(16).padStart(32, '0') as Key16;
 const kib = fc.integer({ min: 0, max: 1_000_000 });
