@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { Bodies } from './agreement-bodies.ts';
 import {
   chainRoot,
   commitStatement,
@@ -10,7 +11,7 @@ import {
   validSignatures,
 } from './agreement-header.ts';
 import type { BuiltHeader } from './agreement-height.ts';
-import type { AgreementRecords, AgreementWrite, Decided, Epoch } from './agreement-steps.ts';
+import type { AgreementRecords, AgreementWrite, Decided, Epoch, Included } from './agreement-steps.ts';
 import { PresageError } from './errors.ts';
 import type { Genesis } from './genesis.ts';
 import type { PopId } from './ids.ts';
@@ -115,11 +116,16 @@ export class DecidedChain {
     return this.#roster.map((pop) => included.has(pop) || !this.#before.includes(pop));
   }
 
-  decided(jumped: boolean, again: boolean): Decided | undefined {
-    const tip = this.#tip;
-    return (
-      tip && { header: tip.header, hash: tip.hash, state: tip.state, roster: this.#roster, jumped, again }
-    );
+  decided(jumped: boolean, again: boolean, bodies: Pick<Bodies, 'get'>): Decided | undefined {
+    if (!this.#tip) return undefined;
+    const { header, hash, state } = this.#tip;
+    const included = jumped
+      ? []
+      : header.included.flatMap(([slot, id]): Included[] => {
+          const body = bodies.get(id);
+          return body ? [{ slot, proposer: this.#before[slot]!, body }] : [];
+        });
+    return { header, hash, state, roster: this.#roster, included, jumped, again };
   }
 
   /** Moves the tip on; returns what is to be written. */
@@ -199,7 +205,7 @@ export class DecidedChain {
     if (digestOf(message.snapshot) !== header.stateHash) {
       throw new PresageError('WIRE_SCHEMA', 'DECISION: the state is not the one that was decided');
     }
-    const built = { header, bytes: raw, hash: digestOf(raw), state: message.snapshot };
+    const built = { header, bytes: raw, hash: digestOf(raw), state: message.snapshot, operations: [] };
     return { built, cert: valid, roster, changes, final: valid.length >= quorumOf(roster.length).quorum };
   }
 
@@ -244,7 +250,7 @@ export class DecidedChain {
         const kept = this.#headers.get(height);
         const header = headers.get(height);
         if (!kept || !header || digestOf(state) !== header.stateHash) throw new PresageError('STORE_CORRUPT');
-        this.#tip = { header, bytes: kept.bytes, hash: digestOf(kept.bytes), state };
+        this.#tip = { header, bytes: kept.bytes, hash: digestOf(kept.bytes), state, operations: [] };
         this.#before = roster;
         this.#roster = header.roster ?? roster;
         this.#snapshots.push(height);

@@ -13,6 +13,8 @@ export interface BuiltHeader {
   readonly bytes: Uint8Array;
   readonly hash: Digest;
   readonly state: Uint8Array;
+  /** Operations that were in the bodies, if it was computed here. */
+  readonly operations: readonly Uint8Array[];
 }
 
 /**
@@ -275,11 +277,11 @@ export function buildHeader(
     chosen.push([slot, id]);
     included.push({ slot, proposer, body });
   }
-  const { state, roster } = application.apply(epoch, included);
+  const { state, roster, operations = [] } = application.apply(epoch, included);
   const header: Header = {
     ...{ height: epoch.height, previous: epoch.chain, included: chosen, stateHash: digestOf(state) },
     roster: roster && inSlotOrder(roster),
   };
   const bytes = encodeHeader(header);
-  return { header, bytes, hash: digestOf(bytes), state };
+  return { header, bytes, hash: digestOf(bytes), state, operations };
 }

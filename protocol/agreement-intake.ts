@@ -2,7 +2,7 @@ import { fits } from './agreement-bits.ts';
 import { type Bodies, bodyLimit } from './agreement-bodies.ts';
 import { commitStatement, digestOf, proposeStatement } from './agreement-header.ts';
 import type { ActiveHeight } from './agreement-height.ts';
-import type { AgreementOptions, Equivocation } from './agreement-steps.ts';
+import type { AgreementOptions, Equivocation, SignedProposal } from './agreement-steps.ts';
 import { PresageError } from './errors.ts';
 import type { PopId } from './ids.ts';
 import type { AgreementGossip, ProposeMessage, VoteMessage } from './messages/agreement.ts';
@@ -51,7 +51,9 @@ export class Intake {
       if (!this.#options.verify(from, statement, signature)) throw new PresageError('WIRE_SIGNATURE');
       if (known) {
         this.#equivocators.set(from, active.height);
-        const proposals = [known, message].map((one) => [one.id, one.signature] as const);
+        const one: SignedProposal = [known.id, known.signature];
+        const other: SignedProposal = [id, signature];
+        const proposals = known.id < id ? ([one, other] as const) : ([other, one] as const);
         return { grown: false, equivocation: { height: active.height, pop: from, proposals } };
       }
       if (length > limit) throw new PresageError('WIRE_TOO_LARGE', 'PROPOSE: the body is too long');

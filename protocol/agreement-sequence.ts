@@ -9,7 +9,14 @@ import { Journal } from './agreement-journal.ts';
 import { PendingOperations } from './agreement-operations.ts';
 import { Speech } from './agreement-speech.ts';
 import type { AgreementEffect, AgreementOptions, AgreementWrite, Defects, Epoch } from './agreement-steps.ts';
-import { DEGRADED_EPOCHS, EPOCH_MAX_MS, EPOCH_MIN_MS, graceMs } from './agreement-timing.ts';
+import {
+  BEAT_EPOCHS,
+  DEGRADED_EPOCHS,
+  EPOCH_MAX_MS,
+  EPOCH_MIN_MS,
+  FALLBACK_EPOCHS,
+  graceMs,
+} from './agreement-timing.ts';
 import { Coin } from './coin.ts';
 import { type ErrorCode, PresageError } from './errors.ts';
 import type { PopId } from './ids.ts';
@@ -32,7 +39,7 @@ export abstract class HeightSequence {
   protected readonly speech: Speech;
   protected readonly catchUp: CatchUp;
   protected readonly knocking: Knocking;
-  protected readonly operations = new PendingOperations();
+  protected readonly operations: PendingOperations;
   protected effects: AgreementEffect[] = [];
   protected epoch!: Epoch;
   protected slots = new Map<PopId, number>();
@@ -46,6 +53,10 @@ export abstract class HeightSequence {
   protected isDegraded = false;
   protected degradedAt = NEVER;
   protected proposeAt = 0;
+  /** The own proposal before was begun then. */
+  #begunAt = Number.NEGATIVE_INFINITY;
+  /** A beat has come while the height before was active. */
+  #overdue = false;
   /** Messages of the next height. */
   protected early: { readonly from: PopId; readonly message: AgreementGossip }[] = [];
   /** Highest `seq` that peers say to hold from here, at the active height. */
@@ -66,6 +77,7 @@ export abstract class HeightSequence {
     this.speech = new Speech(this.journal, this.bodies, options.random, this.#defects.noResend === true);
     this.catchUp = new CatchUp(options.random);
     this.knocking = new Knocking(options.random);
+    this.operations = new PendingOperations(options.random);
   }
 
   /** The height after the tip becomes the active one. */
@@ -96,6 +108,7 @@ export abstract class HeightSequence {
       { height, me, quorum, coin, defects: this.#defects },
       fits ? this.stored : undefined,
     );
+    if (this.#overdue) this.proposeAt = Math.min(this.proposeAt, now);
     if (this.active.ballot.proposal) this.active.graceAt = now + graceMs(this.epochMs);
     this.stored = undefined;
     const early = this.early;
@@ -151,6 +164,13 @@ export abstract class HeightSequence {
     }
   }
 
+  /** What the next own proposal is made of is ready. */
+  protected beat(now: number): void {
+    if (!this.active || now - this.#begunAt < BEAT_EPOCHS * this.epochMs) return;
+    if (this.active.ballot.proposal) this.#overdue = true;
+    else this.proposeAt = Math.min(this.proposeAt, now);
+  }
+
   /** R1. */
   #propose(active: ActiveHeight, now: number): void {
     const { ballot, me, quorum } = active;
@@ -159,11 +179,14 @@ export abstract class HeightSequence {
     for (const proposal of active.proposals) if (proposal) others += 1;
     if (now < this.proposeAt && others <= quorum.liars) return;
     const { application, genesis, sign } = this.options;
-    let body = application.propose(this.epoch, this.operations.propose(now));
+    const waiting = this.operations.waiting(active.height, now);
+    let { body, carried } = application.propose(this.epoch, waiting);
     if (body.length > bodyLimit(quorum.size)) {
       this.fault('WIRE_TOO_LARGE', undefined);
       body = new Uint8Array(0);
+      carried = [];
     }
+    this.operations.carried(carried);
     const id = digestOf(body);
     ballot.proposal = {
       id,
@@ -173,7 +196,9 @@ export abstract class HeightSequence {
     this.bodies.hold(id, body, active.height);
     active.echo(me, id);
     active.graceAt = now + graceMs(this.epochMs);
-    this.proposeAt = now + this.epochMs;
+    this.#begunAt = now;
+    this.#overdue = false;
+    this.proposeAt = now + FALLBACK_EPOCHS * this.epochMs;
     this.speech.proposed();
   }
 
@@ -239,9 +264,10 @@ export abstract class HeightSequence {
     const me = this.active?.me;
     const included = built.header.height === this.epoch.height && me !== undefined;
     if (included && built.header.included.some(([slot]) => slot === me)) this.operations.included();
+    this.operations.decided(built.operations);
     const writes = this.chain.append(built, cert, roster, changes);
+    const decided = this.chain.decided(jumped, false, this.bodies)!;
     writes.push(...this.bodies.begin(built.header.height + 1));
-    const decided = this.chain.decided(jumped, false)!;
     const effects: AgreementEffect[] = [{ type: 'decided', decided }];
     if (this.isDegraded) {
       this.isDegraded = false;

@@ -23,13 +23,21 @@ export interface Included {
   readonly body: Uint8Array;
 }
 
+/** A proposal as the application makes it. */
+export interface Proposed {
+  /** At most `bodyLimit(roster.length)` bytes. */
+  readonly body: Uint8Array;
+  /** Which of the operations that wait are really in it: there may be more than fit. */
+  readonly carried: readonly Uint8Array[];
+}
+
 /**
  * What is agreed on. All three are pure and synchronous; `apply` must give the same bytes on every machine, as the
  * header holds their hash. What `apply` decodes from `epoch.state` may be cached by the identity of the array.
  */
 export interface Application {
-  /** The body of this PoP's proposal, at most `bodyLimit(roster.length)` bytes; `operations` wait to be included. */
-  propose(epoch: Epoch, operations: readonly Uint8Array[]): Uint8Array;
+  /** This PoP's proposal; `operations` wait to be carried by it, those of this PoP first. */
+  propose(epoch: Epoch, operations: readonly Uint8Array[]): Proposed;
   /** Whether this PoP vouches for a body; PoPs may differ in opinion. Never throws. */
   validate(body: Uint8Array, epoch: Epoch, proposer: PopId): boolean;
   /** The state after the height, and the roster from the next height on if it changes (in any order). */
@@ -38,14 +46,21 @@ export interface Application {
 export interface Transition {
   readonly state: Uint8Array;
   readonly roster: readonly PopId[] | undefined;
+  /** Operations that the included bodies carried, if known: whoever else has them waiting drops them. */
+  readonly operations?: readonly Uint8Array[];
 }
 
-/** Two PROPOSEs that one PoP signed for one height. */
+/**
+ * Two PROPOSEs that one PoP signed for one height, ids ascending. Told once a PoP and height. It has the shape of an
+ * `evidence` operation: `{ type: 'operation', operation: encodeOperation({ kind: 'evidence', ...equivocation }),
+ * purpose: 'evidence <pop>' }` brings it before all.
+ */
 export interface Equivocation {
   readonly height: number;
   readonly pop: PopId;
-  readonly proposals: readonly (readonly [id: Digest, signature: Uint8Array])[];
+  readonly proposals: readonly [one: SignedProposal, other: SignedProposal];
 }
+export type SignedProposal = readonly [id: Digest, signature: Uint8Array];
 
 /** Tables that the machine keeps on disk. */
 export type AgreementTable = 'own' | 'body' | 'header' | 'snapshot';
@@ -64,6 +79,8 @@ export interface Decided {
   readonly state: Uint8Array;
   /** Members from the next height on. */
   readonly roster: readonly PopId[];
+  /** The proposals that counted, as far as their bodies are held; none if the height was not agreed on here. */
+  readonly included: readonly Included[];
   /** The height was not agreed on here but taken from a certificate; heights before it may be missing. */
   readonly jumped: boolean;
   /** It was decided before the restart: the crash may have come before anyone was told. */
@@ -81,8 +98,22 @@ export type AgreementInput =
   | { readonly type: 'not-persisted'; readonly token: number; readonly code: ErrorCode }
   /** A peer has connected. */
   | { readonly type: 'peer'; readonly peer: PopId }
-  /** An operation for this PoP's next proposals, until it is decided or `drop` is called; or its own JOIN. */
-  | { readonly type: 'operation'; readonly operation: Uint8Array }
+  /**
+   * What this PoP's next proposal is made of is ready: it proposes now, or, if the height before is still active, as
+   * soon as the next begins. Ignored within half an epoch of its last start, which others may have brought about.
+   * Where no such beat comes, the PoP proposes after one and a half epochs.
+   */
+  | { readonly type: 'propose' }
+  /**
+   * An operation for this PoP's next proposals, until it is decided. Of the same purpose (by default its bytes) only
+   * the newest waits: the newest charter, say.
+   */
+  | { readonly type: 'operation'; readonly operation: Uint8Array; readonly purpose?: string }
+  /**
+   * This PoP goes: all members are sent its signed leave at once, ahead of the disk, and carry it for it, so that
+   * the process may end as soon as the sends have.
+   */
+  | { readonly type: 'leaving'; readonly operation: Uint8Array }
   /** What a PoP that is not in the roster asks to be let in with. */
   | { readonly type: 'joining'; readonly operation: Uint8Array | undefined }
   /** The time of the last `timer` has come. */

@@ -3,6 +3,10 @@
 /** An epoch's length is kept within these. */
 export const EPOCH_MIN_MS = 1_000;
 export const EPOCH_MAX_MS = 60_000;
+/** Without a beat a PoP proposes so many epochs after its last start: late enough not to come before a beat. */
+export const FALLBACK_EPOCHS = 1.5;
+/** A beat so soon after the last start, in epochs, belongs to the height that others have begun already. */
+export const BEAT_EPOCHS = 0.5;
 /** How long proposals that are late may still be waited for. */
 export const graceMs = (epochMs: number): number => Math.min(2_000, epochMs / 5);
 /** How long a round waits for the value that the coin favours. */

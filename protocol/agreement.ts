@@ -3,10 +3,15 @@ import { bodyLimit } from './agreement-bodies.ts';
 import { Allowances } from './agreement-limits.ts';
 import { HeightSequence, NEVER } from './agreement-sequence.ts';
 import type { AgreementEffect, AgreementInput, AgreementOptions } from './agreement-steps.ts';
-import { DEGRADED_EPOCHS } from './agreement-timing.ts';
+import { DEGRADED_EPOCHS, FALLBACK_EPOCHS } from './agreement-timing.ts';
 import { PresageError } from './errors.ts';
 import type { PopId } from './ids.ts';
-import { type AgreementMessage, type DecisionMessage, decodeAgreement } from './messages/agreement.ts';
+import {
+  type AgreementMessage,
+  type DecisionMessage,
+  decodeAgreement,
+  encodeAgreement,
+} from './messages/agreement.ts';
 import type { Verdict } from './ports.ts';
 
 /** Members that a PoP outside the roster asks at a time. */
@@ -79,7 +84,13 @@ export class Agreement extends HeightSequence {
         if (this.slots.has(input.peer)) this.send(input.peer, { kind: 'sync', height: this.epoch.height });
         break;
       case 'operation':
-        if (!this.operations.add(input.operation)) this.fault('MAILBOX_FULL', undefined);
+        if (!this.operations.add(input.operation, input.purpose)) this.fault('MAILBOX_FULL', undefined);
+        break;
+      case 'propose':
+        this.beat(now);
+        break;
+      case 'leaving':
+        this.#leave(input.operation);
         break;
       case 'joining':
         this.knocking.operation = input.operation;
@@ -123,16 +134,26 @@ export class Agreement extends HeightSequence {
       }
     }
     if (damaged > 0) this.fault('STORE_CORRUPT', undefined);
-    const decided = this.chain.decided(false, true);
+    const decided = this.chain.decided(false, true, this.bodies);
     if (decided) this.effects.push({ type: 'decided', decided });
     if (this.isDiverged) this.effects.push({ type: 'diverged', height: this.stored?.height ?? 0 });
-    this.proposeAt = now;
+    this.proposeAt = now + FALLBACK_EPOCHS * this.epochMs;
     this.degradedAt = now + DEGRADED_EPOCHS * this.epochMs;
     this.begin(now);
     this.speech.again(now);
     this.knocking.at = this.active ? NEVER : now;
     for (const peer of this.chain.roster) {
       if (peer !== this.options.self) this.send(peer, { kind: 'sync', height: this.epoch.height });
+    }
+  }
+
+  /** Nothing that it says depends on the disk, which may be slow or gone. */
+  #leave(operation: Uint8Array): void {
+    this.knocking.operation = undefined;
+    this.operations.add(operation, 'leave');
+    const bytes = encodeAgreement({ kind: 'join', operation });
+    for (const to of this.chain.roster) {
+      if (to !== this.options.self) this.effects.push({ type: 'send', to, bytes });
     }
   }
 
@@ -190,7 +211,7 @@ export class Agreement extends HeightSequence {
           this.#takeDecision(from, message, now);
           return;
         case 'join':
-          this.operations.join(from, message.operation, now);
+          this.operations.hear(from, message.operation, this.slots.has(from), this.epoch.height, now);
       }
     } catch (error) {
       if (!(error instanceof PresageError)) throw error;

@@ -1,4 +1,4 @@
-import type { Application, Epoch, Included, Transition } from './agreement-steps.ts';
+import type { Application, Epoch, Included, Proposed, Transition } from './agreement-steps.ts';
 import type { Committees } from './committee.ts';
 import { committeesOf, type DecidedState, knowsRules, RULES_KNOWN, rosterOf } from './decided-state.ts';
 import { decodeState, encodeState } from './decided-state-codec.ts';
@@ -47,7 +47,12 @@ export class ForecastApplication implements Application {
     return !knowsRules(this.stateOf(encoded));
   }
 
-  propose(epoch: Epoch, operations: readonly Uint8Array[]): Uint8Array {
+  propose(epoch: Epoch, operations: readonly Uint8Array[]): Proposed {
+    const body = this.#bodyOf(epoch, operations);
+    return { body, carried: this.#proposalOf(body, epoch.roster.length)?.operations ?? [] };
+  }
+
+  #bodyOf(epoch: Epoch, operations: readonly Uint8Array[]): Uint8Array {
     const state = this.stateOf(epoch.state);
     if (!knowsRules(state)) return NOTHING;
     const { self, view } = this.#options;
@@ -89,18 +94,17 @@ export class ForecastApplication implements Application {
 
   apply(epoch: Epoch, included: readonly Included[]): Transition {
     const previous = this.stateOf(epoch.state);
-    const next = transition(
-      previous,
-      epoch.chain,
-      included.map(({ slot, body }) => ({ slot, proposal: this.#proposalOf(body, epoch.roster.length) })),
-      this.#options.trust,
-    );
+    const proposals = included.map(({ slot, body }) => ({
+      ...{ slot, proposal: this.#proposalOf(body, epoch.roster.length) },
+    }));
+    const next = transition(previous, epoch.chain, proposals, this.#options.trust);
+    const operations = proposals.flatMap(({ proposal }) => proposal?.operations ?? []);
     const state = encodeState(next);
     this.#states.set(state, next);
     const before = rosterOf(previous);
     const roster = rosterOf(next);
     const same = roster.length === before.length && roster.every((pop, slot) => pop === before[slot]);
-    return { state, roster: same ? undefined : roster };
+    return { state, roster: same ? undefined : roster, operations };
   }
 
   /** Undefined for an empty body, and for one that no correct PoP vouches for. */

@@ -26,7 +26,10 @@ import {
 const SIZE = 4;
 const EPOCH_MS = 1_000;
 const application: Application = {
-  propose: ({ height }) => Buffer.from(`proposal for ${height} ${systemRandom.uint32()}`),
+  propose: ({ height }) => ({
+    body: Buffer.from(`proposal for ${height} ${systemRandom.uint32()}`),
+    carried: [],
+  }),
   validate: (body) => body.length > 0,
   apply: ({ state }, included) => {
     const hash = createHash('sha256').update(state);

@@ -7,7 +7,13 @@ import {
   leaveStatement,
   type RosterAuthority,
 } from '../../../protocol/agreement-roster.ts';
-import type { Application, Epoch, Included, Transition } from '../../../protocol/agreement-steps.ts';
+import type {
+  Application,
+  Epoch,
+  Included,
+  Proposed,
+  Transition,
+} from '../../../protocol/agreement-steps.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import type { Random } from '../../../protocol/ports.ts';
 import { decode, encode } from '../../../protocol/wire/codec.ts';
@@ -69,13 +75,13 @@ export class SimulatedApplication implements Application {
     this.#options = options;
   }
 
-  propose({ height }: Epoch, operations: readonly Uint8Array[]): Uint8Array {
+  propose({ height }: Epoch, operations: readonly Uint8Array[]): Proposed {
     const { random, bodyBytes, lies, witness, self } = this.#options;
     const valid = lies && random.float() < 0.5 ? 0 : 1;
     const filling = new Uint8Array(Math.floor(random.float() * bodyBytes));
     const body = encode([valid, random.uint32(), filling, operations]);
     witness?.vouched(height, self, digestOf(body));
-    return body;
+    return { body, carried: operations };
   }
 
   validate(body: Uint8Array, { height }: Epoch, proposer: PopId): boolean {
@@ -111,6 +117,6 @@ export class SimulatedApplication implements Application {
     );
     const changed = next.pops.join() !== roster.pops.join();
     const digest = hash('sha256', Buffer.concat(parts), 'buffer');
-    return { state: encode([digest, next.encode()]), roster: changed ? next.pops : undefined };
+    return { state: encode([digest, next.encode()]), roster: changed ? next.pops : undefined, operations };
   }
 }

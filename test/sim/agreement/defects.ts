@@ -36,7 +36,7 @@ export const DEFECTS: readonly DeliberateDefect[] = [
     pops: [4, 7],
     seeds: 1000,
     enough: 60,
-    from: 37,
+    from: 190,
   },
   {
     name: 'AUX accepted outside bin',

@@ -7,14 +7,17 @@ import type {
   AgreementTable,
   Application,
 } from '../../../protocol/agreement-steps.ts';
+import { coalesceMs } from '../../../protocol/agreement-timing.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import { decodeAgreement, encodeAgreement } from '../../../protocol/messages/agreement.ts';
 import { seededRandom } from '../../../protocol/random.ts';
+import { decodeOperation, encodeOperation } from '../../../protocol/roster-operations.ts';
 import { GENESIS, popOf, signatureOf } from '../../sim/agreement/pop.ts';
+import { Room } from './room.ts';
 
 const EPOCH_MS = 1_000;
 const application: Application = {
-  propose: ({ height }) => Uint8Array.of(1, height),
+  propose: ({ height }) => ({ body: Uint8Array.of(1, height), carried: [] }),
   validate: (body) => body[0] === 1,
   apply: ({ state }, included) => ({ state: Uint8Array.of(state[0]! + included.length), roster: undefined }),
 };
@@ -54,27 +57,60 @@ function settle(
 }
 
 describe('a PoP alone', () => {
-  it('decides by itself, once an epoch, and tells only what is on disk', () => {
+  it('decides by itself on every beat, and tells only what is on disk', () => {
     const disk = emptyDisk();
     const alone = machine(0, 1, disk);
-    const effects = alone.step({ type: 'start' }, 0);
+    settle(alone, alone.step({ type: 'start' }, 0), disk, 0);
+    expect(alone.height).toBe(0);
+    const effects = alone.step({ type: 'propose' }, 0);
     expect(effects.map(({ type }) => type)).toContain('persist');
     expect(effects.map(({ type }) => type)).not.toContain('decided');
     const told = settle(alone, effects, disk, 0).filter(({ type }) => type === 'decided');
     expect(told).toHaveLength(1);
-    settle(alone, alone.step({ type: 'tick' }, EPOCH_MS - 1), disk, EPOCH_MS - 1);
-    expect(alone.height).toBe(1);
-    settle(alone, alone.step({ type: 'tick' }, EPOCH_MS), disk, EPOCH_MS);
+    settle(alone, alone.step({ type: 'propose' }, EPOCH_MS / 2 - 1), disk, EPOCH_MS / 2 - 1);
+    expect(alone.height, 'a beat of the epoch that has begun').toBe(1);
+    settle(alone, alone.step({ type: 'propose' }, EPOCH_MS / 2), disk, EPOCH_MS / 2);
     expect(alone.height).toBe(2);
     expect([...disk.header.keys()]).toEqual([heightKey(1), heightKey(2)]);
+  });
+
+  it('goes on without beats, after one and a half epochs', () => {
+    const disk = emptyDisk();
+    const alone = machine(0, 1, disk);
+    settle(alone, alone.step({ type: 'start' }, 0), disk, 0);
+    for (const [at, height] of [
+      [1.5 * EPOCH_MS - 1, 0],
+      [1.5 * EPOCH_MS, 1],
+      [3 * EPOCH_MS - 1, 1],
+      [3 * EPOCH_MS, 2],
+    ] as const) {
+      settle(alone, alone.step({ type: 'tick' }, at), disk, at);
+      expect(alone.height).toBe(height);
+    }
+  });
+
+  it('shows the proposals that counted, again after a restart', () => {
+    const disk = emptyDisk();
+    const before = machine(0, 1, disk);
+    before.step({ type: 'start' }, 0);
+    const effects = settle(before, before.step({ type: 'propose' }, 0), disk, 0);
+    const after = machine(0, 1, disk);
+    effects.push(...settle(after, after.step({ type: 'start' }, 10), disk, 10));
+    const included = effects.flatMap((effect) =>
+      effect.type === 'decided' ? [effect.decided.included] : [],
+    );
+    const one = { slot: 0, proposer: popOf(0), body: Uint8Array.of(1, 1) };
+    expect(included).toEqual([[one], [one]]);
   });
 
   it('tells its last decision again after a restart, and goes on from there', () => {
     const disk = emptyDisk();
     const before = machine(0, 1, disk);
-    settle(before, before.step({ type: 'start' }, 0), disk, 0);
+    before.step({ type: 'start' }, 0);
+    settle(before, before.step({ type: 'propose' }, 0), disk, 0);
     const after = machine(0, 1, disk);
     const effects = settle(after, after.step({ type: 'start' }, 10), disk, 10);
+    effects.push(...settle(after, after.step({ type: 'propose' }, 11), disk, 11));
     const heights = effects.flatMap((effect) =>
       effect.type === 'decided' ? [[effect.decided.header.height, effect.decided.again]] : [],
     );
@@ -87,7 +123,8 @@ describe('a PoP alone', () => {
   it('tries a refused write again, and tells nothing before it is done', () => {
     const disk = emptyDisk();
     const alone = machine(0, 1, disk);
-    const [persist] = alone.step({ type: 'start' }, 0).filter((effect) => effect.type === 'persist');
+    alone.step({ type: 'start' }, 0);
+    const [persist] = alone.step({ type: 'propose' }, 0).filter((effect) => effect.type === 'persist');
     const refused = alone.step({ type: 'not-persisted', token: persist!.token, code: 'STORE_IO' }, 5);
     expect(refused.map(({ type }) => type)).not.toContain('decided');
     const again = settle(alone, alone.step({ type: 'tick' }, 1_005), disk, 1_005);
@@ -150,7 +187,7 @@ describe('a member', () => {
     const member = machine(0, 4, emptyDisk());
     member.step({ type: 'start' }, 0);
     const disk = emptyDisk();
-    const other = { ...application, propose: () => Uint8Array.of(1, 99) };
+    const other = { ...application, propose: () => ({ body: Uint8Array.of(1, 99), carried: [] }) };
     const proposals = [application, other].map((app) => {
       const twin = new Agreement({
         ...{ self: popOf(1), genesis: GENESIS, founders: [0, 1, 2, 3].map(popOf), origin: Uint8Array.of(0) },
@@ -158,15 +195,48 @@ describe('a member', () => {
         sign: (message) => signatureOf(popOf(1), message),
         verify: () => true,
       });
-      const said = settle(twin, twin.step({ type: 'start' }, 0), emptyDisk(), 0);
+      twin.step({ type: 'start' }, 0);
+      settle(twin, twin.step({ type: 'propose' }, 0), emptyDisk(), 0);
+      const said = settle(twin, twin.step({ type: 'tick' }, 200), emptyDisk(), 200);
       return said.flatMap((effect) =>
         effect.type === 'publish' && decodeAgreement(effect.bytes).kind === 'propose' ? [effect.bytes] : [],
       )[0]!;
     });
     member.heard(popOf(1), proposals[0]!, 300);
     const { effects } = member.heard(popOf(1), proposals[1]!, 301);
-    expect(effects.find(({ type }) => type === 'equivocation')).toMatchObject({
-      equivocation: { height: 1, pop: popOf(1) },
-    });
+    const shown = effects.find((effect) => effect.type === 'equivocation');
+    expect(shown).toMatchObject({ equivocation: { height: 1, pop: popOf(1) } });
+    const operation = encodeOperation({ kind: 'evidence', ...shown!.equivocation });
+    expect(decodeOperation(operation)).toEqual({ kind: 'evidence', ...shown!.equivocation });
+    const [[lower], [higher]] = shown!.equivocation.proposals;
+    expect(lower < higher, 'the same evidence whichever came first').toBe(true);
+    const more = [...member.heard(popOf(1), proposals[0]!, 302).effects];
+    more.push(...member.heard(popOf(1), proposals[1]!, 303).effects);
+    expect(more.filter(({ type }) => type === 'equivocation')).toEqual([]);
+  });
+
+  it('proposes on a beat, or as soon as the height before is decided', () => {
+    const [one, other] = [machine(0, 2, emptyDisk()), machine(1, 2, emptyDisk())];
+    const room = new Room([one, other]);
+    room.all({ type: 'start' }, 0);
+    room.run(0);
+    expect(one.height).toBe(0);
+    room.tell(0, { type: 'propose' }, 0);
+    room.run(EPOCH_MS - 1);
+    expect([one.height, other.height], 'the other followed').toEqual([1, 1]);
+    room.cut = true;
+    room.tell(0, { type: 'propose' }, EPOCH_MS);
+    room.run(EPOCH_MS);
+    room.tell(0, { type: 'propose' }, 2 * EPOCH_MS);
+    room.run(2 * EPOCH_MS);
+    expect(one.height).toBe(1);
+    room.cut = false;
+    room.run(8 * EPOCH_MS);
+    // What a PoP proposes is told a moment later.
+    const starts = room.proposals(0).map((at) => at - coalesceMs(2));
+    expect(starts.slice(0, 2)).toEqual([0, EPOCH_MS]);
+    // The beat of the second epoch was kept for the height after the one that stalled.
+    expect(starts[2]).toBe(room.decisions(0)[1]);
+    expect(starts[3]).toBe(starts[2]! + 1.5 * EPOCH_MS);
   });
 });

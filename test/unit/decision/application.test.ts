@@ -175,7 +175,7 @@ describe('a body', () => {
   };
 
   it('is vouched for if it is well formed, or empty', () => {
-    const body = application.propose(epoch, []);
+    const { body } = application.propose(epoch, []);
     expect(body.length).toBeGreaterThan(100);
     expect(application.validate(body, epoch)).toBe(true);
     expect(application.validate(new Uint8Array(0), epoch)).toBe(true);
@@ -184,7 +184,7 @@ describe('a body', () => {
   });
 
   it('counts as empty where it is malformed: one that was decided must never stop the others', () => {
-    const ok = application.propose(epoch, []);
+    const ok = application.propose(epoch, []).body;
     const included = (body: Uint8Array) =>
       epoch.roster.map((proposer, slot) => ({ slot, proposer, body: slot === 0 ? body : ok }));
     const odd = application.apply(epoch, included(Uint8Array.of(9, 9))).state;
@@ -195,7 +195,7 @@ describe('a body', () => {
     const newer = encodeState({ ...originOf(4), rules: { version: 2, streak: 0 } });
     expect(application.isPassive(newer)).toBe(true);
     expect(application.isPassive(epoch.state)).toBe(false);
-    expect(application.propose({ ...epoch, state: newer }, []).length).toBe(0);
+    expect(application.propose({ ...epoch, state: newer }, []).body.length).toBe(0);
   });
 });
 
@@ -215,7 +215,7 @@ it('one PoP with wildly wrong forecasts does not change the plan', () => {
         state: encoded,
       };
       const included = applications.map((application, slot) => {
-        return { slot, proposer: founders[slot]!.pop, body: application.propose(epoch, []) };
+        return { slot, proposer: founders[slot]!.pop, body: application.propose(epoch, []).body };
       });
       encoded = applications[0]!.apply(epoch, included).state;
     }
