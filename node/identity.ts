@@ -77,7 +77,7 @@ export async function loadIdentity(config: Config, now: number): Promise<Identit
     name: own.name,
     region: own.region,
     privateKey,
-    charter: membership.charter,
+    charter: membership.charter.charter,
     membership,
     cluster: membership.founders && {
       ...{ genesis, operatorKey, founders: membership.founders.list, terms: NO_CHARTER },

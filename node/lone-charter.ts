@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Charter } from '../protocol/charter.ts';
+import { COMMITTEE_SIZE } from '../protocol/committee.ts';
 import type { RegionId, SiteId } from '../protocol/ids.ts';
 
 /** Horizon that a PoP alone plans for, demand ms. */
@@ -22,6 +23,7 @@ export function loneCharter(options: {
     cluster: 'lone',
     epochMs: options.epochMs,
     horizonMs: HORIZON_MS,
+    committee: COMMITTEE_SIZE,
     regions: [region],
     distances: {},
     networks: [],

@@ -1,14 +1,36 @@
 import type { KeyObject } from 'node:crypto';
 import * as v from 'valibot';
 import type { Charter, Normalisation, Site } from './charter.ts';
-import { type EnvelopeKind, open, seal } from './envelope.ts';
+import {
+  type CharterTerms,
+  COMMITTEE_MAX,
+  EPOCH_MAX_MS,
+  EPOCH_MIN_MS,
+  issueTerms,
+  openTerms,
+  TERMS_BYTES,
+} from './charter-terms.ts';
+import { sha256 } from './decided-state.ts';
 import { PresageError } from './errors.ts';
 import { type Genesis, genesisBytes, genesisSchema } from './genesis.ts';
 import type { RegionId, SiteId } from './ids.ts';
 import { decode, encode } from './wire/codec.ts';
 import { bytes, regionId, rows, text, uint } from './wire/schemas.ts';
 
-/** The charter as it travels: positional, signed by the operator, bound to one cluster. */
+/**
+ * The charter as it travels: MessagePack `[sealed terms, document]`, both byte strings. The operator signs the terms,
+ * which hold the hash of the document, which repeats them: so either says which the other is.
+ */
+
+/** A charter that the operator signed. */
+export interface SignedCharter {
+  readonly charter: Charter;
+  readonly terms: CharterTerms;
+  /** The terms as they were signed: what the operation carries. */
+  readonly sealedTerms: Uint8Array;
+  /** All of it, as it is stored and handed on. */
+  readonly sealed: Uint8Array;
+}
 
 /** Hundreds of regions × PoPs and sites stay below; it goes to every PoP and is read at every start. */
 export const CHARTER_BYTES = 512 * 1024;
@@ -20,11 +42,6 @@ const HOSTS = 256;
 const NAMES = 1024;
 /** Keys of a private site that are in force at once: the one in use, the one before it, a few for partners. */
 const ACCESS_KEYS = 16;
-/** An epoch shorter than this leaves no time to agree in; a longer one notices nothing. */
-const EPOCH_MIN_MS = 200;
-const EPOCH_MAX_MS = 600_000;
-
-const KIND: EnvelopeKind = { domain: 'presage/charter/1', maxBytes: CHARTER_BYTES, code: 'CHARTER_INVALID' };
 
 const name = text(253, 1);
 const flag = v.picklist([0, 1]);
@@ -53,6 +70,7 @@ const schema = v.strictTuple([
   text(64, 1),
   v.pipe(uint(EPOCH_MAX_MS), v.minValue(EPOCH_MIN_MS)),
   v.pipe(uint(), v.minValue(1000)),
+  uint(COMMITTEE_MAX),
   rows(regionId, REGIONS),
   rows(v.strictTuple([regionId, rows(v.strictTuple([name, uint(60_000)]), NAMES)]), REGIONS),
   rows(v.strictTuple([text(64, 3), regionId]), NETWORKS),
@@ -60,6 +78,8 @@ const schema = v.strictTuple([
   regionId,
   rows(site, SITES),
 ]);
+
+const envelope = v.strictTuple([bytes(TERMS_BYTES, 1), bytes(CHARTER_BYTES, 1)]);
 
 const SHIELDS = ['home', 'off'] as const;
 const CUT_OFFS = ['serve-stale', 'revalidate'] as const;
@@ -73,6 +93,7 @@ export function encodeCharter(charter: Charter, genesis: Genesis, operator: KeyO
     charter.cluster,
     charter.epochMs,
     charter.horizonMs,
+    charter.committee,
     charter.regions,
     Object.entries(charter.distances).map(([region, row]) => [region, Object.entries(row)]),
     charter.networks.map(({ cidr, region }) => [cidr, region]),
@@ -81,14 +102,43 @@ export function encodeCharter(charter: Charter, genesis: Genesis, operator: KeyO
     charter.sites.map(siteRow),
   ]);
   parse(body);
-  return seal(KIND, body, operator);
+  const { version, epochMs, committee } = charter;
+  const sealed = encode([
+    issueTerms({ version, hash: sha256(body), epochMs, committee }, genesis, operator),
+    body,
+  ]);
+  if (sealed.length > CHARTER_BYTES) {
+    throw new PresageError('WIRE_TOO_LARGE', `charter: ${sealed.length} bytes, at most ${CHARTER_BYTES}`);
+  }
+  return sealed;
 }
 
 /** The charter in a signed document. Fails with `CHARTER_INVALID`. */
-export function verifyCharter(sealed: Uint8Array, operatorKey: Uint8Array, genesis: Genesis): Charter {
-  const parsed = parse(open(KIND, sealed, operatorKey));
-  if (parsed.genesis !== genesis) throw new PresageError('CHARTER_INVALID', 'it is of another cluster');
-  return parsed.charter;
+export function openCharter(sealed: Uint8Array, operatorKey: Uint8Array, genesis: Genesis): SignedCharter {
+  const [sealedTerms, body] = parts(sealed);
+  const terms = openTerms(sealedTerms, operatorKey, genesis);
+  if (sha256(body) !== terms.hash)
+    throw new PresageError('CHARTER_INVALID', 'the document was not signed so');
+  const { genesis: own, charter } = parse(body);
+  const { version, epochMs, committee } = charter;
+  if (
+    own !== genesis ||
+    version !== terms.version ||
+    epochMs !== terms.epochMs ||
+    committee !== terms.committee
+  ) {
+    throw new PresageError('CHARTER_INVALID', 'its terms are not those of its document');
+  }
+  return { charter, terms, sealedTerms, sealed };
+}
+
+function parts(sealed: Uint8Array): [sealedTerms: Uint8Array, document: Uint8Array] {
+  try {
+    const spec = { name: 'charter', maxBytes: CHARTER_BYTES, depth: 1, elements: 3, schema: envelope };
+    return decode(sealed, spec);
+  } catch (error) {
+    throw new PresageError('CHARTER_INVALID', (error as Error).message, {}, error);
+  }
 }
 
 function siteRow(s: Site): unknown[] {
@@ -152,19 +202,19 @@ function parse(body: Uint8Array): { genesis: Genesis; charter: Charter } {
   } catch (error) {
     throw new PresageError('CHARTER_INVALID', (error as Error).message, {}, error);
   }
-  const [, genesis, version, cluster, epochMs, horizonMs, regions, distances, networks, countries, fallback] =
-    fields;
+  const [, genesis, version, cluster, epochMs, horizonMs, committee, regions, distances, networks] = fields;
   const charter: Charter = {
     version,
     cluster,
     epochMs,
     horizonMs,
+    committee,
     regions,
     distances: record(distances.map(([region, row]) => [region, record(row)])),
     networks: networks.map(([cidr, region]) => ({ cidr, region })),
-    countries: record(countries),
-    defaultRegion: fallback,
-    sites: fields[11].map(siteOf),
+    countries: record(fields[10]),
+    defaultRegion: fields[11],
+    sites: fields[12].map(siteOf),
   };
   consistent(charter);
   return { genesis, charter };

@@ -13,6 +13,8 @@ export interface Charter {
   readonly epochMs: number;
   /** Planning horizon, ms of demand time. */
   readonly horizonMs: number;
+  /** PoPs that forecast one resource in clusters of fourteen and more; 0: all do. */
+  readonly committee: number;
   readonly regions: readonly RegionId[];
   /**
    * Round trips in whole ms: from clients of a region to a PoP, by the PoP's name or else by the PoP's region.

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Certificate } from './certificate.ts';
-import { COMMITTEE_SIZE, Committees } from './committee.ts';
+import { type CharterTerms, NO_CHARTER } from './charter-terms.ts';
+import { Committees } from './committee.ts';
 import type { VectorResource } from './demand-vector.ts';
 import { byBytes } from './exact.ts';
 import type { Genesis } from './genesis.ts';
@@ -9,29 +10,12 @@ import type { Cap } from './proposal.ts';
 import { NO_SAMPLE, type Sample, WEIGHT_MAX } from './scoring.ts';
 import type { Tuning } from './tuning.ts';
 
+export { type CharterTerms, NO_CHARTER } from './charter-terms.ts';
+
 /** Rules of the transition that this version knows. */
 export const RULES_KNOWN = { min: 1, max: 1 } as const;
 /** What a PoP counts for before it has been scored. */
 export const FIRST_WEIGHT = WEIGHT_MAX / 2;
-/** Beat assumed until a charter is decided. */
-const DEFAULT_EPOCH_MS = 30_000;
-
-/** What the transition needs to know of the charter; PoPs without the document agree all the same. */
-export interface CharterTerms {
-  readonly version: number;
-  /** SHA-256 of the signed document, 64 hex digits; of nothing, zeros. */
-  readonly hash: string;
-  readonly epochMs: number;
-  /** PoPs that speak on one key; 0 turns committees off. */
-  readonly committee: number;
-}
-
-export const NO_CHARTER: CharterTerms = {
-  version: 0,
-  hash: '0'.repeat(64),
-  epochMs: DEFAULT_EPOCH_MS,
-  committee: COMMITTEE_SIZE,
-};
 
 /** A PoP of the roster, as agreed. */
 export interface StateMember {

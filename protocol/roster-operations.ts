@@ -1,13 +1,11 @@
-import type { KeyObject } from 'node:crypto';
 import * as v from 'valibot';
 import { proposeStatement } from './agreement-header.ts';
 import { inspect } from './certificate.ts';
-import { verifyCharter } from './charter-document.ts';
-import { type CharterTerms, type DecidedState, memberOf, type StateMember, sha256 } from './decided-state.ts';
-import { type EnvelopeKind, open, seal } from './envelope.ts';
+import { openTerms, TERMS_BYTES } from './charter-terms.ts';
+import { type DecidedState, memberOf, type StateMember } from './decided-state.ts';
 import { PresageError } from './errors.ts';
 import { byBytes, quotient } from './exact.ts';
-import { type Genesis, genesisBytes, genesisSchema } from './genesis.ts';
+import type { Genesis } from './genesis.ts';
 import type { PopId } from './ids.ts';
 import { OPERATION_BYTES } from './proposal.ts';
 import { verifyRevocations } from './revocation.ts';
@@ -46,9 +44,8 @@ export type RosterOperation =
     }
   /** The operator's list of revocations. */
   | { readonly kind: 'ban'; readonly revocations: Uint8Array }
-  /** A signed charter as a whole, or the operator's terms of one that is too large to travel so. */
-  | { readonly kind: 'charter'; readonly document: Uint8Array }
-  | { readonly kind: 'terms'; readonly sealed: Uint8Array }
+  /** The operator's terms of a charter; who lacks its document asks for it by the hash that they hold. */
+  | { readonly kind: 'charter'; readonly terms: Uint8Array }
   /** Two proposals that one PoP signed for one height: SHA-256 and signature of each. */
   | {
       readonly kind: 'evidence';
@@ -58,7 +55,6 @@ export type RosterOperation =
     };
 type Signed = readonly [id: string, signature: Uint8Array];
 
-const TERMS: EnvelopeKind = { domain: 'presage/charter-terms/1', maxBytes: 512, code: 'CHARTER_INVALID' };
 const document = bytes(OPERATION_BYTES, 1);
 const signature = bytes(64, 64);
 const id = v.pipe(
@@ -69,25 +65,15 @@ const schema = v.union([
   v.strictTuple([v.literal(1), document]),
   v.strictTuple([v.literal(2), popId, uint(), uint(), signature]),
   v.strictTuple([v.literal(3), document]),
-  v.strictTuple([v.literal(4), document]),
-  v.strictTuple([v.literal(5), document]),
+  v.strictTuple([v.literal(4), bytes(TERMS_BYTES, 1)]),
   v.strictTuple([
-    v.literal(6),
+    v.literal(5),
     popId,
     uint(),
     v.strictTuple([id, signature]),
     v.strictTuple([id, signature]),
   ]),
 ]);
-const termsSchema = v.strictTuple([
-  v.literal(1),
-  genesisSchema,
-  v.pipe(uint(), v.minValue(1)),
-  id,
-  v.pipe(uint(600_000), v.minValue(200)),
-  uint(255),
-]);
-
 const raw = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'));
 
 export function encodeOperation(operation: RosterOperation): Uint8Array {
@@ -99,12 +85,10 @@ export function encodeOperation(operation: RosterOperation): Uint8Array {
     case 'ban':
       return encode([3, operation.revocations]);
     case 'charter':
-      return encode([4, operation.document]);
-    case 'terms':
-      return encode([5, operation.sealed]);
+      return encode([4, operation.terms]);
     case 'evidence': {
       const [one, other] = operation.proposals.map(([digest, sig]) => [raw(digest), sig]);
-      return encode([6, operation.pop, operation.height, one, other]);
+      return encode([5, operation.pop, operation.height, one, other]);
     }
   }
 }
@@ -121,10 +105,8 @@ export function decodeOperation(encoded: Uint8Array): RosterOperation {
     case 3:
       return { kind: 'ban', revocations: row[1] };
     case 4:
-      return { kind: 'charter', document: row[1] };
+      return { kind: 'charter', terms: row[1] };
     case 5:
-      return { kind: 'terms', sealed: row[1] };
-    case 6:
       return { kind: 'evidence', pop: row[1], height: row[2], proposals: [row[3], row[4]] };
   }
 }
@@ -137,22 +119,6 @@ export function leaveStatement(genesis: Genesis, from: number, to: number): Uint
   message.writeBigUInt64BE(BigInt(from), 40);
   message.writeBigUInt64BE(BigInt(to), 48);
   return message;
-}
-
-/** The operator's word on a charter that is too large to travel in a proposal. */
-export function issueTerms(terms: CharterTerms, genesis: Genesis, operator: KeyObject): Uint8Array {
-  const { version, hash, epochMs, committee } = terms;
-  const body = encode([1, genesisBytes(genesis), version, raw(hash), epochMs, committee]);
-  return seal(TERMS, body, operator);
-}
-
-function openTerms(sealed: Uint8Array, trust: ClusterTrust): CharterTerms {
-  const body = open(TERMS, sealed, trust.operatorKey);
-  const spec = { name: 'terms', maxBytes: TERMS.maxBytes, depth: 1, elements: 8, schema: termsSchema };
-  const [, genesis, version, hash, epochMs, committee] = decode(body, spec);
-  if (genesis !== trust.genesis)
-    throw new PresageError('CHARTER_INVALID', 'the terms are of another cluster');
-  return { version, hash, epochMs, committee };
 }
 
 /** Heights without inclusion after which a PoP is evicted. */
@@ -204,13 +170,7 @@ export function applyOperations(
         return;
       }
       case 'charter': {
-        const { version, epochMs } = verifyCharter(operation.document, trust.operatorKey, trust.genesis);
-        if (version <= charter.version) return;
-        charter = { ...charter, version, hash: sha256(operation.document), epochMs };
-        return;
-      }
-      case 'terms': {
-        const terms = openTerms(operation.sealed, trust);
+        const terms = openTerms(operation.terms, trust.operatorKey, trust.genesis);
         if (terms.version > charter.version) charter = terms;
         return;
       }

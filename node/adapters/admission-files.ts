@@ -7,8 +7,7 @@ import {
   CLOCK_TOLERANCE_MS,
   inspect,
 } from '../../protocol/certificate.ts';
-import type { Charter } from '../../protocol/charter.ts';
-import { CHARTER_BYTES, verifyCharter } from '../../protocol/charter-document.ts';
+import { CHARTER_BYTES, openCharter, type SignedCharter } from '../../protocol/charter-document.ts';
 import { PresageError } from '../../protocol/errors.ts';
 import { type Founder, verifyFounders } from '../../protocol/founders.ts';
 import {
@@ -118,7 +117,7 @@ export interface Membership {
   readonly cluster: Cluster;
   /** The own certificate; its signature is verified, its time is not. */
   readonly own: Certificate;
-  readonly charter?: Charter;
+  readonly charter?: SignedCharter;
   /** Those whom the cluster began with, and the signed list of them; absent where no file was given. */
   readonly founders?: { readonly list: readonly Founder[]; readonly sealed: Uint8Array };
   /** Sentences for the log: what works but should be mended. */
@@ -171,14 +170,8 @@ export async function loadMembership(paths: MembershipPaths, now: number): Promi
     );
   }
   const charter =
-    paths.charter === undefined
-      ? undefined
-      : verifyCharter(
-          dearmour('CHARTER', await readText(paths.charter, 'cluster.charter'), paths.charter),
-          operatorKey,
-          genesis,
-        );
-  if (charter && !charter.regions.includes(own.region)) {
+    paths.charter === undefined ? undefined : await loadCharter(paths.charter, { operatorKey, genesis });
+  if (charter && !charter.charter.regions.includes(own.region)) {
     warnings.push(`the charter does not list the region ${own.region} of this PoP`);
   }
   const founders = await loadFounders(paths.founders, operatorKey, genesis);
@@ -204,6 +197,15 @@ export async function loadMembership(paths: MembershipPaths, now: number): Promi
     ...(revocations && { revocations }),
     warnings,
   };
+}
+
+/** A signed charter file. Fails with `CONFIG_INVALID` or `CHARTER_INVALID`. */
+export async function loadCharter(
+  path: string,
+  trust: { readonly operatorKey: Uint8Array; readonly genesis: Genesis },
+): Promise<SignedCharter> {
+  const sealed = dearmour('CHARTER', await readText(path, 'cluster.charter'), path);
+  return openCharter(sealed, trust.operatorKey, trust.genesis);
 }
 
 async function loadFounders(path: string | undefined, operatorKey: Uint8Array, genesis: Genesis) {

@@ -2,6 +2,8 @@ import { hkdfSync, type KeyObject } from 'node:crypto';
 import { parse } from 'smol-toml';
 import * as v from 'valibot';
 import type { AccessKey, Charter, Site } from '../../protocol/charter.ts';
+import { COMMITTEE_MAX } from '../../protocol/charter-terms.ts';
+import { COMMITTEE_SIZE } from '../../protocol/committee.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { Genesis } from '../../protocol/genesis.ts';
 import type { RegionId, SiteId } from '../../protocol/ids.ts';
@@ -54,6 +56,10 @@ const schema = v.strictObject({
   version: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   epoch: v.optional(duration, '30s'),
   horizon: v.optional(duration, '2h'),
+  committee: v.optional(
+    v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(COMMITTEE_MAX)),
+    COMMITTEE_SIZE,
+  ),
   regions: v.pipe(texts, v.minLength(1)),
   defaultRegion: v.optional(v.string()),
   distances: v.optional(v.record(v.string(), v.record(v.string(), v.number())), {}),
@@ -86,13 +92,24 @@ export function charterFromToml(
     const [issue] = result.issues;
     throw new PresageError('CHARTER_INVALID', `${v.getDotPath(issue) ?? 'charter'}: ${issue.message}`);
   }
-  const { version, epoch, horizon, regions, defaultRegion, distances, countries, networks, sites } =
-    result.output;
+  const {
+    version,
+    epoch,
+    horizon,
+    committee,
+    regions,
+    defaultRegion,
+    distances,
+    countries,
+    networks,
+    sites,
+  } = result.output;
   return {
     version,
     cluster,
     epochMs: epoch,
     horizonMs: horizon,
+    committee,
     regions: regions as RegionId[],
     distances,
     networks: networks.map(({ cidr, region }) => ({ cidr, region: region as RegionId })),

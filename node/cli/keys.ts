@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { inspect } from '../../protocol/certificate.ts';
-import { verifyCharter } from '../../protocol/charter-document.ts';
+import { openCharter } from '../../protocol/charter-document.ts';
 import { PresageError } from '../../protocol/errors.ts';
 import { verifyFounders } from '../../protocol/founders.ts';
 import { decodeCluster, genesisOf } from '../../protocol/genesis.ts';
@@ -218,8 +218,12 @@ async function show(path: string, directory: string): Promise<Record<string, unk
     }
     case 'CHARTER': {
       const { cluster, genesis } = await clusterOf(directory);
-      const charter = verifyCharter(dearmour('CHARTER', text, path), cluster.operatorKey, genesis);
-      return { kind: 'charter', ...charter, sites: charter.sites.map(({ secret: _, ...site }) => site) };
+      const { charter, terms } = openCharter(dearmour('CHARTER', text, path), cluster.operatorKey, genesis);
+      const sites = charter.sites.map(({ secret: _, accessKeys, ...site }) => ({
+        ...site,
+        ...(accessKeys && { accessKeys: accessKeys.map(({ id }) => id) }),
+      }));
+      return { kind: 'charter', ...charter, hash: terms.hash, sites };
     }
     case 'FOUNDERS': {
       const { cluster, genesis } = await clusterOf(directory);

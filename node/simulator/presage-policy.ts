@@ -41,6 +41,7 @@ export function simulatedCharter(
     epochMs: windowMs,
     horizonMs,
     committee: 0,
+    committee: 0,
     regions,
     distances,
     networks: [],

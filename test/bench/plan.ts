@@ -27,6 +27,7 @@ export function planningProblem(
     cluster: 'bench',
     epochMs: 30_000,
     horizonMs: 7_200_000,
+    committee: 0,
     regions: names,
     distances: Object.fromEntries(
       names.map((region, a) => [region, Object.fromEntries(names.map((other, b) => [other, between(a, b)]))]),

@@ -6,6 +6,7 @@ export const charterOf = (): Charter => ({
   cluster: 'decision',
   epochMs: 30_000,
   horizonMs: 7_200_000,
+  committee: 13,
   regions: REGIONS,
   distances: Object.fromEntries(
     REGIONS.map((region, a) => [

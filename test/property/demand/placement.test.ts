@@ -20,6 +20,7 @@ const charter: Charter = {
   cluster: 'test',
   epochMs: 30_000,
   horizonMs: 7_200_000,
+  committee: 13,
   regions: REGIONS,
   distances: {
     eu: { us: 90, asia: 180, sa: 200 },

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { admission } from '../../../protocol/admission.ts';
 import { issue, verify } from '../../../protocol/certificate.ts';
-import { encodeCharter, verifyCharter } from '../../../protocol/charter-document.ts';
+import { encodeCharter, openCharter } from '../../../protocol/charter-document.ts';
 import { PresageError } from '../../../protocol/errors.ts';
 import { issueFounders, verifyFounders } from '../../../protocol/founders.ts';
 import { genesisOf } from '../../../protocol/genesis.ts';
@@ -39,6 +39,7 @@ const charter = encodeCharter(
     cluster: 'test',
     epochMs: 30_000,
     horizonMs: 3_600_000,
+    committee: 13,
     regions: ['eu' as RegionId],
     distances: { eu: { us: 1 } },
     networks: [],
@@ -51,7 +52,7 @@ const charter = encodeCharter(
 );
 const documents: [string, Uint8Array, (bytes: Uint8Array) => unknown][] = [
   ['certificate', certificate, (bytes) => verify(bytes, operatorKey, genesis, NOW)],
-  ['charter', charter, (bytes) => verifyCharter(bytes, operatorKey, genesis)],
+  ['charter', charter, (bytes) => openCharter(bytes, operatorKey, genesis)],
   [
     'list of founders',
     issueFounders([certificate], genesis, operator),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { proposeStatement } from '../../../protocol/agreement-header.ts';
-import { encodeCharter } from '../../../protocol/charter-document.ts';
+import { type CharterTerms, issueTerms } from '../../../protocol/charter-terms.ts';
 import { type DecidedState, rosterOf, sha256 } from '../../../protocol/decided-state.ts';
 import { PresageError } from '../../../protocol/errors.ts';
 import type { PopId } from '../../../protocol/ids.ts';
@@ -9,12 +9,10 @@ import {
   decodeOperation,
   encodeOperation,
   evictionHeights,
-  issueTerms,
   leaveStatement,
   type RosterOperation,
 } from '../../../protocol/roster-operations.ts';
 import { type IncludedProposal, transition } from '../../../protocol/transition.ts';
-import { charterOf } from '../../property/decision/charter.ts';
 import {
   DAY,
   founder,
@@ -212,24 +210,36 @@ describe('equivocation', () => {
 });
 
 describe('the charter', () => {
-  const document = (version: number, key = operator) =>
-    encodeCharter({ ...charterOf(), version, epochMs: 10_000 }, genesis, key);
+  const charter = (terms: CharterTerms, key = operator): RosterOperation => ({
+    kind: 'charter',
+    terms: issueTerms(terms, genesis, key),
+  });
+  const edition = (version: number, hash = 'ef'): CharterTerms => ({
+    ...{ version, hash: hash.repeat(32), epochMs: 5_000, committee: 0 },
+  });
 
-  it('takes effect by its signed document, or by the terms of one that is too large', () => {
-    const sealed = document(2);
-    let state = height(originOf(4), [{ kind: 'charter', document: sealed }]);
-    expect(state.charter).toEqual({ version: 2, hash: sha256(sealed), epochMs: 10_000, committee: 13 });
-    state = height(state, [{ kind: 'charter', document: document(1) }]);
-    expect(state.charter.version).toBe(2);
-    const terms = { version: 3, hash: 'ef'.repeat(32), epochMs: 5_000, committee: 0 };
-    expect(height(state, [{ kind: 'terms', sealed: issueTerms(terms, genesis, operator) }]).charter).toEqual(
-      terms,
-    );
-    const forged = issueTerms(terms, genesis, keyOf('pop 1'));
-    expect(height(state, [{ kind: 'terms', sealed: forged }]).charter.version).toBe(2);
-    expect(height(state, [{ kind: 'charter', document: document(4, keyOf('pop 1')) }]).charter.version).toBe(
-      2,
-    );
+  it('takes effect by its terms, newest first, and only the operator can sign them', () => {
+    let state = height(originOf(4), [charter(edition(2))]);
+    expect(state.charter).toEqual(edition(2));
+    state = height(state, [charter(edition(1)), charter(edition(2, 'aa'))]);
+    expect(state.charter).toEqual(edition(2));
+    expect(height(state, [charter(edition(4)), charter(edition(3, 'aa'))]).charter).toEqual(edition(4));
+    expect(height(state, [charter(edition(3), keyOf('pop 1'))]).charter).toEqual(edition(2));
+  });
+
+  it('of an edition that was signed twice is the same at all PoPs, whoever proposed which', () => {
+    const both = [charter(edition(2)), charter(edition(2, 'aa'))];
+    const state = height(originOf(4), both);
+    expect(height(originOf(4), both.toReversed()).charter).toEqual(state.charter);
+  });
+
+  it('brings its epoch to bear on evictions at once', () => {
+    const { pop: away } = originOf(5).members[4]!;
+    let state = originOf(5);
+    for (let h = 0; h < 5; h += 1) state = height(state, [], [away]);
+    expect(rosterOf(state)).toContain(away);
+    state = height(state, [charter({ ...edition(2), epochMs: 600_000 })], [away]);
+    expect(rosterOf(state)).not.toContain(away);
   });
 });
 
@@ -238,8 +248,7 @@ it('operations come back as they were sent, and nonsense has a code', () => {
     join(1),
     { kind: 'leave', pop: founder(1).pop, from: 1, to: 9, signature: new Uint8Array(64) },
     { kind: 'ban', revocations: Uint8Array.of(1, 2) },
-    { kind: 'charter', document: Uint8Array.of(3) },
-    { kind: 'terms', sealed: Uint8Array.of(4) },
+    { kind: 'charter', terms: Uint8Array.of(3) },
     {
       ...{ kind: 'evidence', pop: founder(1).pop, height: 4 },
       proposals: [

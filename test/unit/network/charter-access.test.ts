@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { charterFromToml } from '../../../node/cli/keys-charter.ts';
-import { encodeCharter, verifyCharter } from '../../../protocol/charter-document.ts';
+import { encodeCharter, openCharter } from '../../../protocol/charter-document.ts';
 import { genesisOf } from '../../../protocol/genesis.ts';
 import { rawPublicKey } from '../../../protocol/pop-key.ts';
 
@@ -11,7 +11,8 @@ const genesis = genesisOf({ operatorKey, name: 'test', generation: 1 });
 const keysOf = (line: string, id = 'films') => {
   const toml = `version = 1\nregions = ["eu"]\n[[sites]]\nid = "${id}"\nhosts = ["*"]\norigin = "http://o"\n${line}`;
   const charter = charterFromToml(toml, 'test', genesis, operator);
-  return verifyCharter(encodeCharter(charter, genesis, operator), operatorKey, genesis).sites[0]?.accessKeys;
+  const { charter: back } = openCharter(encodeCharter(charter, genesis, operator), operatorKey, genesis);
+  return back.sites[0]?.accessKeys;
 };
 
 describe('access keys in a charter', () => {

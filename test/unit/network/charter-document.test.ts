@@ -1,17 +1,20 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { unpack } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { charterFromToml } from '../../../node/cli/keys-charter.ts';
 import type { Charter } from '../../../protocol/charter.ts';
-import { encodeCharter, verifyCharter } from '../../../protocol/charter-document.ts';
+import { encodeCharter, openCharter } from '../../../protocol/charter-document.ts';
+import { issueTerms, openTerms } from '../../../protocol/charter-terms.ts';
 import { genesisOf } from '../../../protocol/genesis.ts';
 import { rawPublicKey } from '../../../protocol/pop-key.ts';
+import { encode } from '../../../protocol/wire/codec.ts';
 
 const operator = generateKeyPairSync('ed25519').privateKey;
 const operatorKey = rawPublicKey(operator);
 const genesis = genesisOf({ operatorKey, name: 'test', generation: 1 });
 const read = (toml: string): Charter => charterFromToml(toml, 'test', genesis, operator);
 const through = (charter: Charter): Charter =>
-  verifyCharter(encodeCharter(charter, genesis, operator), operatorKey, genesis);
+  openCharter(encodeCharter(charter, genesis, operator), operatorKey, genesis).charter;
 const code = (act: () => unknown): string => {
   try {
     act();
@@ -62,6 +65,7 @@ describe('a charter', () => {
       cluster: 'test',
       epochMs: 10_000,
       horizonMs: 7_200_000,
+      committee: 13,
       defaultRegion: 'us',
       distances: { eu: { us: 90, fra1: 3 } },
     });
@@ -93,6 +97,7 @@ describe('a charter', () => {
     ['a region that is not listed', 'version = 1\nregions = ["eu"]\n[countries]\nDE = "us"', 'us'],
     ['no TOML at all', 'version = = 1', ''],
     ['an epoch that is no duration', 'version = 1\nregions = ["eu"]\nepoch = "soon"', 'epoch'],
+    ['a committee that is no number', 'version = 1\nregions = ["eu"]\ncommittee = 1.5', 'committee'],
     ['an epoch that is too short', 'version = 1\nregions = ["eu"]\nepoch = "1ms"', ''],
     [
       'an origin that is no URL',
@@ -117,9 +122,27 @@ describe('a charter', () => {
   it('of another operator or cluster is refused', () => {
     const document = encodeCharter(read(FULL), genesis, operator);
     const foreign = rawPublicKey(generateKeyPairSync('ed25519').privateKey);
-    expect(code(() => verifyCharter(document, foreign, genesis))).toMatch(/^CHARTER_INVALID/);
+    expect(code(() => openCharter(document, foreign, genesis))).toMatch(/^CHARTER_INVALID/);
     const other = genesisOf({ operatorKey, name: 'other', generation: 1 });
-    expect(code(() => verifyCharter(document, operatorKey, other))).toMatch(/^CHARTER_INVALID/);
+    expect(code(() => openCharter(document, operatorKey, other))).toMatch(/^CHARTER_INVALID/);
+  });
+  it('is signed by its terms, which verify without the document and are those of no other', () => {
+    const signed = (toml: string) =>
+      openCharter(encodeCharter(read(toml), genesis, operator), operatorKey, genesis);
+    const one = signed(`committee = 0${FULL}`);
+    expect(openTerms(one.sealedTerms, operatorKey, genesis)).toEqual(one.terms);
+    expect(one.terms).toMatchObject({ version: 4, epochMs: 10_000, committee: 0 });
+    const other = signed(FULL);
+    expect(other.terms.hash).not.toBe(one.terms.hash);
+    const [, document] = unpack(other.sealed) as [Uint8Array, Uint8Array];
+    const mixed = encode([one.sealedTerms, document]);
+    expect(code(() => openCharter(mixed, operatorKey, genesis))).toMatch(/^CHARTER_INVALID/);
+    // An operator's tool that signs terms which its document does not have.
+    const hash = createHash('sha256').update(document).digest('hex');
+    const crooked = issueTerms({ ...other.terms, hash, epochMs: 1_000 }, genesis, operator);
+    expect(code(() => openCharter(encode([crooked, document]), operatorKey, genesis))).toMatch(
+      /^CHARTER_INVALID/,
+    );
   });
   it('does not let a name reach into objects', () => {
     const charter = { ...read(FULL), distances: JSON.parse('{"eu":{"__proto__":5,"constructor":6}}') };

@@ -51,7 +51,7 @@ describe('presage keys', () => {
       ports: { http: 80, https: 0, dns: 53 },
     });
     expect(membership.cluster.name).toBe('demo');
-    expect(membership.charter?.version).toBe(3);
+    expect(membership.charter?.terms.version).toBe(3);
     expect(membership.warnings).toEqual([]);
     for (const file of ['operator.key', 'cluster.pem', 'fra1.key', 'fra1.pem', 'charter.pem']) {
       expect((await stat(at(file))).mode & 0o777).toBe(0o600);
