@@ -16,6 +16,8 @@ export interface CombinationOptions {
    * often zero, where the other two prefer a forecast of nothing.
    */
   readonly metric: 'relative' | 'absolute' | 'deviance';
+  /** Name of a model that must earn its place: it takes part only if the combined hold-outs are better with it. */
+  readonly challenger?: string;
 }
 
 export interface Combination {
@@ -37,6 +39,8 @@ const CEILING = 2;
 const ERROR_FLOOR = 1e-4;
 /** A quiet step is judged as if it held at least this share of the mean, lest zeros dominate. */
 const FLOOR_SHARE = 0.02;
+/** A challenger must lower the combined hold-out error by this share, for its own weight was set on the same errors. */
+const CHALLENGE_GAIN = 0.01;
 /** Models that are named in the answer. */
 const NAMED = 2;
 
@@ -89,24 +93,22 @@ export function combine(
     return rows;
   });
   const floor = n > 0 ? (FLOOR_SHARE * total) / n : 0;
-  const blocks = Math.max(1, Math.min(options.blocks, judged));
-  const combined = origins.map(() => new Float64Array(horizon));
-  const overall = new Float64Array(fit.length);
-  for (let b = 0; b < blocks; b++) {
-    const from = Math.floor((b * judged) / blocks);
-    const to = b === blocks - 1 ? horizon : Math.floor(((b + 1) * judged) / blocks);
-    const weights = blockWeights(values, forecasts, earlier, from, Math.min(to, judged), floor, options);
-    for (let m = 0; m < fit.length; m++) {
-      const weight = weights[m]!;
-      overall[m]! += (weight * (to - from)) / horizon;
-      for (let j = 0; j < origins.length; j++) {
-        const row = forecasts[m]![j]!;
-        const out = combined[j]!;
-        for (let h = from; h < to; h++) out[h]! += weight * row[h]!;
-      }
-    }
+  const all: Members = { models: fit, forecasts };
+  const mix = (members: Members) => mixed(values, members, earlier, judged, horizon, floor, options);
+  let { weights, combined } = mix(all);
+  const challenger = fit.findIndex(({ name }) => name === options.challenger);
+  if (challenger >= 0 && fit.length > 1) {
+    const others = mix({
+      models: fit.toSpliced(challenger, 1),
+      forecasts: forecasts.toSpliced(challenger, 1),
+    });
+    const errorOf = (rows: readonly Float64Array[]) =>
+      earlier.reduce(
+        (sum, origin, j) => sum + ERRORS_OF[options.metric](values, origin, rows[j]!, 0, judged, floor),
+        0,
+      );
+    if (errorOf(combined) > (1 - CHALLENGE_GAIN) * errorOf(others.combined)) ({ weights, combined } = others);
   }
-  const weights = fit.map((model, m) => ({ name: model.name, weight: overall[m]! }));
   const ranked = [...weights].sort((a, b) => b.weight - a.weight).slice(0, NAMED);
   const residuals = earlier.map((origin, j) => {
     const row = new Float64Array(judged);
@@ -120,6 +122,42 @@ export function combine(
     residuals,
     fitted: combined.slice(0, -1),
   };
+}
+
+interface Members {
+  readonly models: readonly Model[];
+  /** A row an origin, for each model. */
+  readonly forecasts: readonly Float64Array[][];
+}
+
+/** Rows of all origins, weighted block by block of the horizon by the errors at the earlier ones. */
+function mixed(
+  values: Float64Array,
+  { models, forecasts }: Members,
+  earlier: readonly number[],
+  judged: number,
+  horizon: number,
+  floor: number,
+  options: CombinationOptions,
+) {
+  const blocks = Math.max(1, Math.min(options.blocks, judged));
+  const combined = [...earlier, values.length].map(() => new Float64Array(horizon));
+  const overall = new Float64Array(models.length);
+  for (let b = 0; b < blocks; b++) {
+    const from = Math.floor((b * judged) / blocks);
+    const to = b === blocks - 1 ? horizon : Math.floor(((b + 1) * judged) / blocks);
+    const weights = blockWeights(values, forecasts, earlier, from, Math.min(to, judged), floor, options);
+    for (let m = 0; m < models.length; m++) {
+      const weight = weights[m]!;
+      overall[m]! += (weight * (to - from)) / horizon;
+      for (let j = 0; j < combined.length; j++) {
+        const row = forecasts[m]![j]!;
+        const out = combined[j]!;
+        for (let h = from; h < to; h++) out[h]! += weight * row[h]!;
+      }
+    }
+  }
+  return { combined, weights: models.map((model, m) => ({ name: model.name, weight: overall[m]! })) };
 }
 
 /** Sum of errors of one row over the steps `from` … `to` of the horizon; `floor` is a small share of the mean. */

@@ -1,12 +1,15 @@
 import * as Comlink from 'comlink';
 import { PresageError } from '../protocol/errors.ts';
 import { cheapForecast, type DemandForecast, type DemandHistory, type DemandRequest } from './demand.ts';
+import type { Remote } from './endpoint.ts';
 import { Lane, type LaneDependencies } from './lane.ts';
 import { PARAMETERS } from './models/recurrent.ts';
+import type { NetworkTrial } from './network-trial.ts';
 import { packDemand, packSeries } from './packing.ts';
 import { cheapPrediction } from './prediction.ts';
 import type { ForecastRequest, Series, SeriesForecast } from './series.ts';
 import { shardOf } from './shard.ts';
+import type { ForecastWorker } from './worker.ts';
 
 export interface PoolOptions {
   /** Worker threads. */
@@ -122,38 +125,31 @@ export class ForecastPool {
    * one or afresh, and hands its parameters back; they are not used before they are adopted. One training at a time.
    * The same series and seed give the same parameters. Fails with `MAILBOX_FULL`, `CANCELLED` or `WORKER_FAILED`.
    */
-  async train(
+  train(
     series: readonly Series[],
     { seed, windows = TRAINING_WINDOWS, signal }: { seed: number; windows?: number; signal?: AbortSignal },
   ): Promise<Float64Array> {
-    if (this.#closed || signal?.aborted) throw new PresageError('CANCELLED', 'the training was called off');
-    if (this.#training !== undefined) throw new PresageError('MAILBOX_FULL', 'a training is under way');
-    const lane = new Lane(this.#dependencies, TRAINING_MS_MAX);
-    this.#training = lane;
-    const abort = () => void lane.close();
-    signal?.addEventListener('abort', abort);
-    try {
-      return await new Promise<Float64Array>((resolve, reject) => {
-        lane.add<Float64Array>({
-          wanted: () => true,
-          run: (worker) => {
-            const packed = packSeries(series);
-            const options = { seasons: TRAINING_SEASONS, windows, length: TRAINING_LENGTH, seed };
-            return worker.train(
-              Comlink.transfer(packed, [packed.heads.buffer, packed.cells.buffer]),
-              options,
-              this.#network,
-            );
-          },
-          done: resolve,
-          failed: reject,
-        });
-      });
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      this.#training = undefined;
-      await lane.close();
-    }
+    const options = { seasons: TRAINING_SEASONS, windows, length: TRAINING_LENGTH, seed };
+    return this.#apart(signal, (worker) => {
+      const packed = packSeries(series);
+      return worker.train(
+        Comlink.transfer(packed, [packed.heads.buffer, packed.cells.buffer]),
+        options,
+        this.#network,
+      );
+    });
+  }
+
+  /** What a network adds to the forecasts of the last day of hourly series; a thread and failures as for `train`. */
+  tryNetwork(
+    series: readonly Series[],
+    network: Float64Array,
+    { signal }: Pick<CallLimits, 'signal'> = {},
+  ): Promise<NetworkTrial> {
+    return this.#apart(signal, (worker) => {
+      const packed = packSeries(series);
+      return worker.tryNetwork(Comlink.transfer(packed, [packed.heads.buffer, packed.cells.buffer]), network);
+    });
   }
 
   /** Uses a trained network from the next call on, as it came from `train` or was kept from an earlier life. */
@@ -190,6 +186,28 @@ export class ForecastPool {
   /** Ends one worker as a crash would, for tests and drills. */
   async killWorker(index: number): Promise<void> {
     await this.#lanes[index]?.terminate();
+  }
+
+  /** Long work in a thread of its own, which ends with it. One at a time. */
+  async #apart<T>(
+    signal: AbortSignal | undefined,
+    run: (worker: Remote<ForecastWorker>) => Promise<T>,
+  ): Promise<T> {
+    if (this.#closed || signal?.aborted) throw new PresageError('CANCELLED', 'the training was called off');
+    if (this.#training !== undefined) throw new PresageError('MAILBOX_FULL', 'a training is under way');
+    const lane = new Lane(this.#dependencies, TRAINING_MS_MAX);
+    this.#training = lane;
+    const abort = () => void lane.close();
+    signal?.addEventListener('abort', abort);
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        lane.add<T>({ wanted: () => true, run, done: resolve, failed: reject });
+      });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      this.#training = undefined;
+      await lane.close();
+    }
   }
 
   async #call<In extends { readonly id: string }, Out>(
@@ -299,6 +317,6 @@ export class ForecastPool {
 
 /** One kind of call: how a worker does it, and what stands in for it. */
 interface Work<In, Out> {
-  run(worker: Parameters<Parameters<Lane['add']>[0]['run']>[0], part: readonly In[]): Promise<Out[]>;
+  run(worker: Remote<ForecastWorker>, part: readonly In[]): Promise<Out[]>;
   cheap(item: In): Out;
 }

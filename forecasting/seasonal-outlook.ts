@@ -32,7 +32,8 @@ const HOURS_LEAST = 60;
 /** Below this mean count an hour there is no curve to see; rates do as well. */
 const HOURLY_LEAST = 1;
 /** From this mean count an hour on, a network's percent is worth a millisecond. */
-const NETWORK_LEAST = 100;
+export const NETWORK_LEAST = 100;
+const NETWORK = 'gru';
 /** Parameters by which one network is told from another. */
 const SIGNED_PARAMETERS = 8;
 /** Hold-outs of the hourly models: half an offline forecast's, for twice its speed. */
@@ -119,7 +120,7 @@ function fittedCurve(
   const { model, mean, residuals, fitted } = combine(
     values,
     network !== undefined && !counts && total >= NETWORK_LEAST * values.length
-      ? [...selection.models, recurrent('gru', network)]
+      ? [...selection.models, recurrent(NETWORK, network)]
       : selection.models,
     steps,
     selection.seasons,
@@ -131,6 +132,7 @@ function fittedCurve(
           metric: 'absolute',
           power: POWER,
           blocks: 1,
+          challenger: NETWORK,
         },
   );
   let excess = 0;

@@ -3,6 +3,7 @@ import { combine } from '../../forecasting/combination.ts';
 import { exponentialSmoothing } from '../../forecasting/models/exponential-smoothing.ts';
 import type { Model } from '../../forecasting/models/model.ts';
 import { recurrent } from '../../forecasting/models/recurrent.ts';
+import { TRIAL_HOURS, tryNetwork } from '../../forecasting/network-trial.ts';
 import { predictSeries } from '../../forecasting/prediction.ts';
 import { freshNetwork, trainNetwork } from '../../forecasting/recurrent-training.ts';
 import { LEAN_MODELS, SEASONAL_MODELS } from '../../forecasting/repertoire.ts';
@@ -67,11 +68,11 @@ function network(): void {
   if (samples === undefined) return void say(absent('m4-hourly-train.csv'));
   const seen = samples.map(({ values }) => values.slice(0, values.length - UNSEEN));
   const options = { seasons: [24, 168], windows: WINDOWS, length: 96 } as const;
-  const used = process.cpuUsage();
+  const started = process.cpuUsage();
   const parameters = trainNetwork(freshNetwork(seededRandom(3)), seen, options, seededRandom(4));
   const model = recurrent('gru', parameters);
   say(
-    `recurrent network, ${WINDOWS} windows: trained in ${(process.cpuUsage(used).user / 1e6).toFixed(1)} s of processor`,
+    `recurrent network, ${WINDOWS} windows: trained in ${(process.cpuUsage(started).user / 1e6).toFixed(1)} s of processor`,
   );
   const weighed: number[] = [];
   for (const shift of SHIFTS) {
@@ -83,9 +84,9 @@ function network(): void {
     const combined = (models: readonly Model[]) =>
       scoreM4(samples, shift, (values, seasons) => {
         const selection = select(values, seasons, 48, { holdouts: 10 });
-        const { mean: forecast, weights } = combine(values, models, 48, selection.seasons, selection.options);
-        const own = weights.find(({ name }) => name === 'gru');
-        if (own) weighed.push(own.weight);
+        const options = { ...selection.options, challenger: 'gru' };
+        const { mean: forecast, weights } = combine(values, models, 48, selection.seasons, options);
+        if (models.includes(model)) weighed.push(weights.find(({ name }) => name === 'gru')?.weight ?? 0);
         return { mean: forecast };
       }).owa.toFixed(4);
     say(
@@ -93,8 +94,32 @@ function network(): void {
         `${combined(SEASONAL_MODELS)}, with it ${combined([...SEASONAL_MODELS, model])}`,
     );
   }
-  say(`  mean weight that the selection gave it: ${mean(weighed).toFixed(3)}`);
+  trials(samples);
+  const used = weighed.filter((weight) => weight > 0);
+  say(
+    `  let in for ${used.length} of ${weighed.length} forecasts, where its mean weight was ${mean(used).toFixed(3)}`,
+  );
 }
+
+/** As a daemon has them: a fortnight of hours, trained on all but the last day, tried on it six hours ahead. */
+function trials(samples: readonly Sample[]): void {
+  for (const shift of [0, 100, 200]) {
+    const series = samples.map(({ id, values }) => {
+      const end = values.length - shift;
+      return { id, startMs: 0, stepMs: 3_600_000, values: values.slice(end - FORTNIGHT, end) };
+    });
+    const seen = series.map(({ values }) => values.slice(0, -TRIAL_HOURS));
+    const options = { seasons: [24, 168], windows: WINDOWS, length: 96 } as const;
+    const parameters = trainNetwork(freshNetwork(seededRandom(3)), seen, options, seededRandom(4));
+    const trial = tryNetwork(series, parameters);
+    const gain = (100 * (trial.without - trial.with)) / trial.without;
+    say(
+      `  a daemon's fortnight, shift ${shift}: epoch's error ${trial.without.toFixed(4)} of the mean without it, ` +
+        `${trial.with.toFixed(4)} with it, ${gain.toFixed(2)} % less`,
+    );
+  }
+}
+const FORTNIGHT = 336;
 
 const STEPS = 24;
 const ORIGINS = 24;
