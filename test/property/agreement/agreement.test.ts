@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeHeader, encodeHeader, inSlotOrder } from '../../../protocol/agreement-header.ts';
-import { AgreedRoster } from '../../../protocol/agreement-roster.ts';
 import { Tally } from '../../../protocol/agreement-tally.ts';
 import { PresageError } from '../../../protocol/errors.ts';
 import {
@@ -9,7 +8,9 @@ import {
   decodeAgreement,
   encodeAgreement,
 } from '../../../protocol/messages/agreement.ts';
-import { GENESIS, popOf } from '../../sim/agreement/pop.ts';
+import { applyOperations } from '../../../protocol/roster-operations.ts';
+import { admission, banishment, farewell, originOf, TRUST } from '../../sim/agreement/operator.ts';
+import { popOf } from '../../sim/agreement/pop.ts';
 
 const digest = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((b) => Buffer.from(b).toString('hex'));
 const signature = fc.uint8Array({ minLength: 64, maxLength: 64 });
@@ -116,26 +117,34 @@ describe('the tally', () => {
 
 describe('the roster', () => {
   it('follows from what was decided, whatever order operations come in; never empty, never unsorted', () => {
-    const operations = fc.array(fc.uint8Array({ minLength: 1, maxLength: 60 }), { maxLength: 6 });
+    const pop = fc.integer({ min: 0, max: 15 }).map(popOf);
+    const operation = fc.oneof(
+      fc.uint8Array({ minLength: 1, maxLength: 60 }),
+      fc.tuple(fc.constantFrom(admission, farewell, banishment), pop).map(([make, one]) => make(one)),
+    );
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 12 }),
-        operations,
-        fc.subarray([0, 1, 2, 3, 4, 5]),
-        (n, ops, included) => {
-          const roster = AgreedRoster.founded(Array.from({ length: n }, (_, index) => popOf(index)));
-          const step = { height: 3, genesis: GENESIS, clock: 0, missesAllowed: 1, included };
-          const authority = {
-            certified: (certificate: Uint8Array) => popOf(20 + (certificate[0] ?? 0)),
-            signedBy: () => true,
-            signedByOperator: () => true,
-          };
-          const one = roster.next({ ...step, operations: ops }, authority);
-          const other = roster.next({ ...step, operations: ops.toReversed() }, authority);
-          expect(one.encode()).toEqual(other.encode());
-          expect(AgreedRoster.decode(one.encode()).pops).toEqual(one.pops);
-          expect(one.pops).toEqual(inSlotOrder(one.pops));
-          expect(one.pops.length).toBeGreaterThanOrEqual(Math.min(n, 4));
+        fc.array(operation, { maxLength: 6 }),
+        fc.uniqueArray(fc.integer({ min: 0, max: 11 })),
+        (n, operations, away) => {
+          const pops = Array.from({ length: n }, (_, index) => popOf(index));
+          const state = { ...originOf(pops, 5), height: 3 };
+          const members = state.members.map((one, at) => ({ ...one, missed: away.includes(at) ? 5 : 0 }));
+          const one = applyOperations({ ...state, members }, operations, TRUST);
+          const other = applyOperations({ ...state, members }, operations.toReversed(), TRUST);
+          expect(one).toEqual(other);
+          const roster = one.members.map((member) => member.pop);
+          expect(roster).toEqual(inSlotOrder(roster));
+          expect(roster.length).toBeGreaterThan(0);
+          const joined = roster.filter((member) => !pops.includes(member));
+          expect(joined.length).toBeLessThanOrEqual(Math.max(1, n >> 3));
+          const asked = new Set(operations.map((each) => Buffer.from(each).toString('hex')));
+          const has = (each: Uint8Array) => asked.has(Buffer.from(each).toString('hex'));
+          const evicted = pops.filter(
+            (member) => !roster.includes(member) && !has(farewell(member)) && !has(banishment(member)),
+          );
+          if (evicted.length > 0) expect(roster.length - joined.length).toBeGreaterThanOrEqual(4);
         },
       ),
     );

@@ -1,12 +1,6 @@
 import { hash } from 'node:crypto';
 import * as v from 'valibot';
 import { digestOf } from '../../../protocol/agreement-header.ts';
-import {
-  AgreedRoster,
-  encodeOperation,
-  leaveStatement,
-  type RosterAuthority,
-} from '../../../protocol/agreement-roster.ts';
 import type {
   Application,
   Epoch,
@@ -14,11 +8,14 @@ import type {
   Proposed,
   Transition,
 } from '../../../protocol/agreement-steps.ts';
+import { type DecidedState, rosterOf } from '../../../protocol/decided-state.ts';
+import { decodeState, encodeState } from '../../../protocol/decided-state-codec.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import type { Random } from '../../../protocol/ports.ts';
+import { applyOperations } from '../../../protocol/roster-operations.ts';
 import { decode, encode } from '../../../protocol/wire/codec.ts';
 import { bytes, rows, uint } from '../../../protocol/wire/schemas.ts';
-import { GENESIS, signatureOf } from './pop.ts';
+import { TRUST } from './operator.ts';
 import type { Witness } from './witness.ts';
 
 export interface ApplicationOptions {
@@ -26,50 +23,29 @@ export interface ApplicationOptions {
   readonly random: Random;
   /** The longest body that the seed's PoPs propose. */
   readonly bodyBytes: number;
-  readonly missesAllowed: number;
   /** Absent for liars, whose opinion counts for nothing. */
   readonly witness: Witness | undefined;
   readonly lies: boolean;
 }
 
-const OPERATOR = 'operator' as PopId;
-/** What lets a PoP in, signed by the operator. */
-export function admission(pop: PopId): Uint8Array {
-  const certificate = encode([pop, signatureOf(OPERATOR, Buffer.from(pop))]);
-  return encodeOperation({ kind: 'join', certificate });
-}
-/** How a PoP says that it goes. */
-export function farewell(pop: PopId): Uint8Array {
-  const through = 1_000_000;
-  const signature = signatureOf(pop, leaveStatement(GENESIS, pop, 0, through));
-  return encodeOperation({ kind: 'leave', pop, from: 0, through, signature });
-}
-
-const holds = (pop: PopId, message: Uint8Array, signature: Uint8Array) =>
-  Buffer.compare(signatureOf(pop, message), signature) === 0;
-const certificateSchema = v.strictTuple([v.string(), bytes(64, 64)]);
-const AUTHORITY: RosterAuthority = {
-  certified: (certificate) => {
-    const [name, signature] = decode(certificate, { name: 'pass', maxBytes: 512, schema: certificateSchema });
-    const pop = name as PopId;
-    return holds(OPERATOR, Buffer.from(pop), signature) ? pop : undefined;
-  },
-  signedBy: holds,
-  signedByOperator: (message, signature) => holds(OPERATOR, message, signature),
-};
-
+/** Operations that fit into one body: fewer than may wait. */
+const CARRIED = 3;
 const bodySchema = v.strictTuple([uint(1), uint(), bytes(64 * 1024), rows(bytes(4096), 128)]);
 const stateSchema = v.strictTuple([bytes(32, 32), bytes(1 << 20)]);
 const readBody = (body: Uint8Array) =>
   decode(body, { name: 'body', maxBytes: 128 * 1024, schema: bodySchema });
 
-/** The state before the first height. */
-export const originOf = (founders: readonly PopId[]): Uint8Array =>
-  encode([new Uint8Array(32), AgreedRoster.founded(founders).encode()]);
+/** The bytes of a state that nothing was decided in yet. */
+export const firstState = (origin: DecidedState): Uint8Array =>
+  encode([new Uint8Array(32), encodeState(origin)]);
 
-/** Proposals of random bytes with operations; the state is a hash over all that was included, and the roster. */
+/**
+ * Proposals of random bytes with operations; the state is a hash over all that was included, and what the real
+ * operations make of roster, bans and penalties.
+ */
 export class SimulatedApplication implements Application {
   readonly #options: ApplicationOptions;
+  readonly #states = new WeakMap<Uint8Array, { readonly past: Uint8Array; readonly state: DecidedState }>();
 
   constructor(options: ApplicationOptions) {
     this.#options = options;
@@ -79,9 +55,10 @@ export class SimulatedApplication implements Application {
     const { random, bodyBytes, lies, witness, self } = this.#options;
     const valid = lies && random.float() < 0.5 ? 0 : 1;
     const filling = new Uint8Array(Math.floor(random.float() * bodyBytes));
-    const body = encode([valid, random.uint32(), filling, operations]);
+    const carried = operations.slice(0, CARRIED);
+    const body = encode([valid, random.uint32(), filling, carried]);
     witness?.vouched(height, self, digestOf(body));
-    return { body, carried: operations };
+    return { body, carried };
   }
 
   validate(body: Uint8Array, { height }: Epoch, proposer: PopId): boolean {
@@ -94,9 +71,9 @@ export class SimulatedApplication implements Application {
     return true;
   }
 
-  apply({ state, height }: Epoch, included: readonly Included[]): Transition {
-    const [past, rosterBytes] = decode(state, { name: 'state', maxBytes: 2 << 20, schema: stateSchema });
-    const roster = AgreedRoster.decode(rosterBytes);
+  apply(epoch: Epoch, included: readonly Included[]): Transition {
+    const { height } = epoch;
+    const { past, state } = this.#read(epoch.state);
     const parts: Uint8Array[] = [past, Uint8Array.of(height & 255)];
     const operations: Uint8Array[] = [];
     for (const { slot, body } of included) {
@@ -108,15 +85,28 @@ export class SimulatedApplication implements Application {
         parts.push(Uint8Array.of(255));
       }
     }
-    const next = roster.next(
-      {
-        ...{ height, genesis: GENESIS, clock: 0, missesAllowed: this.#options.missesAllowed, operations },
-        included: included.map(({ slot }) => slot),
-      },
-      AUTHORITY,
-    );
-    const changed = next.pops.join() !== roster.pops.join();
+    const present = new Set(included.map(({ slot }) => slot));
+    const members = state.members.map((member, slot) => ({
+      ...member,
+      missed: present.has(slot) ? 0 : member.missed + 1,
+    }));
+    const next = { ...state, height, ...applyOperations({ ...state, members, height }, operations, TRUST) };
+    this.#options.witness?.stands(next);
+    const [before, after] = [rosterOf(state), rosterOf(next)];
     const digest = hash('sha256', Buffer.concat(parts), 'buffer');
-    return { state: encode([digest, next.encode()]), roster: changed ? next.pops : undefined, operations };
+    return {
+      state: encode([digest, encodeState(next)]),
+      roster: before.join() === after.join() ? undefined : after,
+      operations,
+    };
+  }
+
+  #read(encoded: Uint8Array): { readonly past: Uint8Array; readonly state: DecidedState } {
+    const known = this.#states.get(encoded);
+    if (known) return known;
+    const [past, bytesOfState] = decode(encoded, { name: 'state', maxBytes: 2 << 20, schema: stateSchema });
+    const read = { past, state: decodeState(bytesOfState) };
+    this.#states.set(encoded, read);
+    return read;
   }
 }

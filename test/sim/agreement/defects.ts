@@ -36,7 +36,7 @@ export const DEFECTS: readonly DeliberateDefect[] = [
     pops: [4, 7],
     seeds: 1000,
     enough: 60,
-    from: 190,
+    from: 90,
   },
   {
     name: 'AUX accepted outside bin',

@@ -15,6 +15,7 @@ import type { Genesis } from '../../../protocol/genesis.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import { type AgreementMessage, decodeAgreement } from '../../../protocol/messages/agreement.ts';
 import type { Random } from '../../../protocol/ports.ts';
+import { encodeOperation } from '../../../protocol/roster-operations.ts';
 import type { Witness } from './witness.ts';
 
 export const GENESIS = '5e'.repeat(32) as Genesis;
@@ -177,6 +178,11 @@ export class SimulatedPop {
         return;
       case 'equivocation':
         witness?.accused(effect.equivocation);
+        this.step({
+          type: 'operation',
+          operation: encodeOperation({ kind: 'evidence', ...effect.equivocation }),
+          purpose: `evidence ${effect.equivocation.pop}`,
+        });
         return;
       case 'diverged':
         witness?.diverged(effect.height);

@@ -1,10 +1,13 @@
 import { AgreementWorld } from '../../../node/simulator/agreement-world.ts';
 import type { Defects } from '../../../protocol/agreement-steps.ts';
+import { encodeState } from '../../../protocol/decided-state-codec.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import { quorumOf } from '../../../protocol/quorum.ts';
 import { seededRandom } from '../../../protocol/random.ts';
-import { admission, farewell, originOf, SimulatedApplication } from './application.ts';
+import { firstState, SimulatedApplication } from './application.ts';
+import { SimulatedForecasts } from './forecasts.ts';
 import { LIES, Liar, type Lie } from './liar.ts';
+import { admission, banishment, farewell, originOf } from './operator.ts';
 import { type Carrier, popOf, SimulatedPop } from './pop.ts';
 import { Broken, Witness } from './witness.ts';
 
@@ -53,9 +56,15 @@ export class Scenario {
   readonly #liars = new Map<number, Liar | undefined>();
   readonly #side: number[];
   readonly #epochMs: number;
+  /** Heights without inclusion after which a PoP is evicted. */
   #missesAllowed = 100_000;
+  /** The daemon's own application instead of a simulated one. */
+  readonly #forecasts: boolean;
+  /** Whether machines are told when to propose, as by the beat of the windows. */
+  readonly #beats: boolean;
   #joiner: number | undefined;
   #leaver: PopId | undefined;
+  #banned: PopId | undefined;
   #hostile = true;
   #crashes = 0;
   #crashAtWrite = 0;
@@ -85,6 +94,8 @@ export class Scenario {
     const founders = Array.from({ length: this.#size }, (_, index) => popOf(index));
     const honest = new Set(founders.filter((_, index) => !liars.has(index)));
     this.#witness = new Witness(founders, honest, (size) => this.#least(size));
+    this.#forecasts = world.chance(0.1);
+    this.#beats = world.chance(0.5);
     const bodyBytes = world.pick([4, 64, 64, this.#size > 8 ? 12_000 : 200]);
     if (world.chance(0.5)) this.#crashAtWrite = world.pick([0.005, 0.02, 0.1]);
     if (world.chance(0.6)) this.#tarry();
@@ -101,6 +112,8 @@ export class Scenario {
     const left = founders.filter((pop) => honest.has(pop));
     if (world.chance(0.2) && this.#size > 1 && quorumOf(this.#size - 1).liars >= count) {
       this.#leaver = world.pick(left);
+    } else if (world.chance(0.1) && this.#size > 1 && quorumOf(this.#size - 1).liars >= count - 1) {
+      this.#banned = count > 0 ? popOf([...liars][0]!) : world.pick(left);
     }
   }
 
@@ -137,16 +150,17 @@ export class Scenario {
       this.#liars.set(index, liar);
     }
     const machines: SimulatedPop[] = [];
+    const state = originOf(founders, this.#missesAllowed);
+    const origin = this.#forecasts ? encodeState(state) : firstState(state);
     for (let twin = 0; twin < (twins ? 2 : 1); twin += 1) {
       const random = seededRandom(world.random.uint32());
       const witness = lies ? undefined : this.#witness;
       machines.push(
         new SimulatedPop({
-          ...{ index, founders, origin: originOf(founders), world, random, epochMs: this.#epochMs, witness },
+          ...{ index, founders, origin, world, random, epochMs: this.#epochMs, witness },
           pass: () => (popOf(index) === this.#leaver ? undefined : admission(popOf(index))),
-          application: new SimulatedApplication({
+          application: new (this.#forecasts ? SimulatedForecasts : SimulatedApplication)({
             ...{ self: popOf(index), random, bodyBytes, witness, lies: kinds.has('invalid') },
-            missesAllowed: this.#missesAllowed,
           }),
           carrier: this.#carrier(twins ? twin : undefined),
           disk: { minMs: 1, maxMs: world.pick([2, 20, 80]) },
@@ -241,7 +255,9 @@ export class Scenario {
       const late = world.chance(0.2) ? world.between(0, 10_000) : world.between(0, 300);
       clock.after(late, () => this.#hostile && this.#start(pop));
     }
-    if (this.#leaver) clock.after(world.between(0, 4_000), () => this.#leave());
+    if (this.#leaver) clock.after(world.between(0, 4_000), () => this.#hostile && this.#leave(world.chance(0.5)));
+    if (this.#banned) clock.after(world.between(0, 4_000), () => this.#ban());
+    if (this.#beats) this.#beat();
     const actions = world.between(1, 5);
     const cuts = world.chance(0.7);
     const holes = world.chance(0.4);
@@ -269,15 +285,38 @@ export class Scenario {
     }
   }
 
-  #leave(): void {
+  /** At once: the others are told, and carry the leave of one who is gone already. */
+  #leave(atOnce: boolean): void {
     const leaver = this.#machines.flat().find(({ pop }) => pop === this.#leaver);
-    if (leaver && this.#leaver) leaver.step({ type: 'operation', operation: farewell(this.#leaver) });
+    if (!leaver?.up || !this.#leaver) return;
+    const operation = farewell(this.#leaver);
+    leaver.step(atOnce ? { type: 'leaving', operation } : { type: 'operation', operation });
+    if (atOnce) leaver.crash();
+  }
+
+  /** Somebody honest is handed the operator's list. */
+  #ban(): void {
+    const bearers = this.#machines.flat().filter(({ index, up }) => up && !this.#liars.has(index));
+    const bearer = bearers.length > 0 ? this.#world.pick(bearers) : undefined;
+    if (this.#banned)
+      bearer?.step({ type: 'operation', operation: banishment(this.#banned), purpose: 'ban' });
+  }
+
+  /** The windows close at about the same time everywhere; not all PoPs are done with their forecasts in time. */
+  #beat(): void {
+    const world = this.#world;
+    for (const pop of this.#machines.flat()) {
+      if (world.chance(0.05)) continue;
+      world.clock.after(world.between(0, this.#epochMs / 4), () => pop.step({ type: 'propose' }));
+    }
+    world.clock.after(this.#epochMs, () => this.#beat());
   }
 
   /** Whoever is to come is there, and whoever is to go is gone. */
   #settled(): boolean {
     const roster = this.#witness.roster(this.#witness.highest + 1) ?? [];
     if (this.#joiner !== undefined && !roster.includes(popOf(this.#joiner))) return false;
+    if (this.#banned !== undefined && roster.includes(this.#banned)) return false;
     return this.#leaver === undefined || !roster.includes(this.#leaver);
   }
 
@@ -288,7 +327,8 @@ export class Scenario {
     network.heal();
     for (const pop of this.#machines.flat()) this.#start(pop);
     for (let index = 0; index < this.#machines.length; index += 1) this.#connect(index);
-    this.#leave();
+    this.#leave(false);
+    this.#ban();
     const honest = this.#machines.filter((_, index) => !this.#liars.has(index)).flat();
     const goal = Math.max(0, ...honest.map((pop) => pop.height)) + 2;
     const began = clock.now;

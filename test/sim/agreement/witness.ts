@@ -1,5 +1,6 @@
 import { type Header, inSlotOrder } from '../../../protocol/agreement-header.ts';
 import type { Decided, Equivocation } from '../../../protocol/agreement-steps.ts';
+import type { DecidedState } from '../../../protocol/decided-state.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import type { AgreementMessage } from '../../../protocol/messages/agreement.ts';
 
@@ -26,6 +27,8 @@ export class Witness {
   readonly #least: (size: number) => number;
   /** By PoP what it said of the height it spoke of last. */
   readonly #votes = new Map<PopId, Spoken>();
+  /** By state the plan that follows from it. */
+  readonly #plans = new Map<string, string>();
   decisions = 0;
   /** Heights at which somebody honest voted in a round after the first, and the latest round voted in. */
   readonly contested = new Set<number>();
@@ -91,6 +94,21 @@ export class Witness {
         throw new Broken(`validity: a body at ${height} that no honest PoP made or accepted`);
       }
     }
+  }
+
+  /** A state that an honest PoP computed: nobody honest is punished, and whom the operator shut out is out. */
+  stands({ height, members, banned }: DecidedState): void {
+    for (const { pop, penaltyUntil } of members) {
+      if (penaltyUntil > 0 && this.#honest.has(pop)) throw new Broken(`penalty: an honest PoP at ${height}`);
+      if (banned.pops.includes(pop)) throw new Broken(`roster: a banned PoP is a member after ${height}`);
+    }
+  }
+
+  /** What an honest PoP plans from a state. */
+  plans(state: string, plan: string): void {
+    const known = this.#plans.get(state) ?? plan;
+    if (known !== plan) throw new Broken('agreement: two plans of one state');
+    this.#plans.set(state, plan);
   }
 
   /** An honest PoP has been shown to have signed two things. */
