@@ -28,7 +28,7 @@ function viewOf(random: Random, height: number): OwnView {
     window: START + height * 30_000,
     cap: proposal().cap,
     uses: [],
-    windowShare: 100,
+    ...{ windowMs: 30_000, windowShare: 100 },
     resources: Array.from({ length: upTo(RESOURCES) }, (_, number) => ({
       ...{ key16: key16(number), site: SITES[number % 2]!, size: 1_000 * (number + 1) },
       demand: REGIONS.slice(0, 1 + upTo(3)).map((region) => ({

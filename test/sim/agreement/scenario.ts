@@ -255,7 +255,8 @@ export class Scenario {
       const late = world.chance(0.2) ? world.between(0, 10_000) : world.between(0, 300);
       clock.after(late, () => this.#hostile && this.#start(pop));
     }
-    if (this.#leaver) clock.after(world.between(0, 4_000), () => this.#hostile && this.#leave(world.chance(0.5)));
+    if (this.#leaver)
+      clock.after(world.between(0, 4_000), () => this.#hostile && this.#leave(world.chance(0.5)));
     if (this.#banned) clock.after(world.between(0, 4_000), () => this.#ban());
     if (this.#beats) this.#beat();
     const actions = world.between(1, 5);
