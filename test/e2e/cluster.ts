@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createCharter, createFounders, createOperator, createPop } from '../../node/cli/keys-issue.ts';
+import { freePort } from '../ports.ts';
 import { type Daemon, startDaemon, until } from './daemon.ts';
 
 export interface TestCluster {
@@ -11,19 +11,6 @@ export interface TestCluster {
   restart(index: number): Promise<Daemon>;
   /** Waits until each running PoP is connected to all others that run. */
   meshed(): Promise<void>;
-}
-
-/** A port that nothing uses now. */
-export async function freePort(host = '127.0.0.1'): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, host, () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** Real daemons of one cluster, each in a region of its own: `r0`, `r1`, … All found by the first as bootstrap. */
@@ -89,7 +76,13 @@ export async function startCluster(
       ...(options.flags?.(index) ?? []),
     ]);
   };
-  const pops = await Promise.all(names.map((_, index) => start(index)));
+  const started = await Promise.allSettled(names.map((_, index) => start(index)));
+  const pops = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = started.find((one) => one.status === 'rejected');
+  if (failed) {
+    await Promise.all(pops.map((pop) => pop.stop('SIGKILL')));
+    throw failed.reason;
+  }
   const alive = () => pops.filter(({ process }) => process.exitCode === null && process.signalCode === null);
   return {
     pops,
@@ -100,16 +93,12 @@ export async function startCluster(
       return daemon;
     },
     meshed: () =>
-      until(
-        'every PoP is connected to every other',
-        async () => {
-          const running = alive();
-          const states = await Promise.all(
-            running.map((pop) => pop.rpc<{ peers: { connected: number } }>('status')),
-          );
-          return states.every(({ peers }) => peers.connected === running.length - 1);
-        },
-        30_000,
-      ),
+      until('every PoP is connected to every other', async () => {
+        const running = alive();
+        const states = await Promise.all(
+          running.map((pop) => pop.rpc<{ peers: { connected: number } }>('status')),
+        );
+        return states.every(({ peers }) => peers.connected === running.length - 1);
+      }),
   };
 }

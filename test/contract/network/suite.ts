@@ -20,7 +20,7 @@ export interface NetworkUnderTest {
 }
 
 const STRANGER = '12D3KooWLjKcGqsrZgyF3zYBA7H8YaU3QTpYTYpu72zvzPqds2o1' as PopId;
-const CALL = { deadlineMs: 5_000 };
+const CALL = { deadlineMs: 60_000 };
 
 /** What actors rely on; every implementation of the ports is held to it. */
 export function networkContract(name: string, create: (pops: number) => Promise<NetworkUnderTest>): void {
@@ -123,7 +123,7 @@ export function networkContract(name: string, create: (pops: number) => Promise<
       it('carries full frames both ways', async () => {
         b.streams.handle('purge', async (_from, request) => request);
         const request = Buffer.alloc(PROTOCOLS.purge.maxRequestBytes, 0).map((_, i) => (i * 31) & 255);
-        const reply = await a.streams.call(b.peers.self, 'purge', request, { deadlineMs: 10_000 });
+        const reply = await a.streams.call(b.peers.self, 'purge', request, CALL);
         expect(Buffer.compare(Buffer.from(reply), request)).toBe(0);
       });
       it('keeps many calls apart, more than may be outstanding, answered out of order', async () => {
@@ -205,7 +205,7 @@ export function networkContract(name: string, create: (pops: number) => Promise<
         release?.();
         const controller = new AbortController();
         const off = a.streams.call(b.peers.self, 'lease', Uint8Array.of(1), {
-          deadlineMs: 5_000,
+          ...CALL,
           signal: controller.signal,
         });
         setTimeout(() => controller.abort(), 20);
@@ -233,7 +233,7 @@ export function networkContract(name: string, create: (pops: number) => Promise<
         const changes: [PopId, boolean][] = [];
         const unwatch = a.peers.watch((peer, up) => changes.push([peer, up]));
         c.streams.handle('chunk', () => new Promise(() => undefined));
-        const call = a.streams.call(c.peers.self, 'chunk', new Uint8Array(), { deadlineMs: 15_000 });
+        const call = a.streams.call(c.peers.self, 'chunk', new Uint8Array(), CALL);
         const failed = expect(call).rejects.toMatchObject({ code: 'PEER_UNKNOWN' });
         await new Promise((resolve) => setTimeout(resolve, 100));
         await net.remove(2);
@@ -242,9 +242,9 @@ export function networkContract(name: string, create: (pops: number) => Promise<
         expect(changes).toEqual([[c.peers.self, false]]);
         expect(a.peers.connected()).toEqual([b.peers.self]);
         unwatch();
-        await expect(
-          a.streams.call(c.peers.self, 'lease', new Uint8Array(), { deadlineMs: 3_000 }),
-        ).rejects.toMatchObject({ code: 'PEER_UNKNOWN' });
+        await expect(a.streams.call(c.peers.self, 'lease', new Uint8Array(), CALL)).rejects.toMatchObject({
+          code: 'PEER_UNKNOWN',
+        });
       });
     });
   });

@@ -1,41 +1,11 @@
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
-import * as packets from 'dns-packet';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startCluster } from '../cluster.ts';
 import { type Daemon, http, scratch, until } from '../daemon.ts';
 import { bodyOf, startOrigin } from '../origin.ts';
+import { resolve } from '../resolver.ts';
 
 const HOST = 'files.example';
 const ADDRESSES = ['127.0.3.1', '127.0.3.2', '127.0.3.3'];
-
-/** Addresses that a PoP answers for a client of a network, told by EDNS client subnet (RFC 7871). */
-async function resolve(pop: Daemon, name: string, subnet: string): Promise<string[]> {
-  const { hostname, port } = new URL(`dns://${pop.ready.dns}`);
-  const socket = createSocket('udp4');
-  const option = {
-    code: 'CLIENT_SUBNET',
-    family: 1,
-    sourcePrefixLength: 24,
-    scopePrefixLength: 0,
-    ip: subnet,
-  };
-  socket.send(
-    packets.encode({
-      type: 'query',
-      id: 7,
-      questions: [{ type: 'A', name }],
-      additionals: [{ type: 'OPT', name: '.', udpPayloadSize: 1232, flags: 0, options: [option] } as never],
-    }),
-    Number(port),
-    hostname,
-  );
-  const [message] = (await once(socket, 'message')) as [Buffer];
-  socket.close();
-  return (packets.decode(message).answers ?? []).flatMap((answer) =>
-    answer.type === 'A' ? [String(answer.data)] : [],
-  );
-}
 
 describe('PoP selection', () => {
   it('sends clients to the nearest PoP that lives, and for one resource to one that holds it', async () => {

@@ -31,6 +31,8 @@ const get = (daemon: Daemon, path: string) =>
   http({ url: `${daemon.ready.http}${path}`, headers: { host: HOST } });
 const serves = async (daemon: Daemon, path: string, size = 4_000) =>
   (await get(daemon, path)).body.equals(bodyOf(path, 1, size));
+const storedCount = async (daemon: Daemon) =>
+  (await daemon.rpc<{ storage: { contents: number } }>('status')).storage.contents;
 const metrics = async (daemon: Daemon) =>
   (await http({ socketPath: join(daemon.dataDir, 'rpc.sock'), path: '/metrics' })).text;
 
@@ -57,6 +59,7 @@ describe('a daemon in hardship', () => {
     const { origin, start } = await world();
     const first = await start();
     for (let n = 0; n < 5; n += 1) expect(await serves(first, `/d/${n}`)).toBe(true);
+    await until('all are stored', async () => (await storedCount(first)) === 5);
     expect(await first.stop()).toBe(0);
     expect(damage(join(first.dataDir, 'blobs'), blobFile)).toBeGreaterThanOrEqual(5);
     const second = await start();
@@ -67,7 +70,9 @@ describe('a daemon in hardship', () => {
       await until('it is served again', () => serves(second, `/d/${n}`));
     }
     expect(origin.asked.get('/d/0')).toBe(2);
-    expect(await metrics(second)).toMatch(/presage_\w+\{[^}]*CONTENT_MISMATCH[^}]*\} [1-9]/);
+    await until('it is counted', async () =>
+      /presage_\w+\{[^}]*CONTENT_MISMATCH[^}]*\} [1-9]/.test(await metrics(second)),
+    );
   });
 
   it('starts over a damaged database and says so', async () => {
@@ -104,6 +109,7 @@ describe('a daemon in hardship', () => {
     origin.maxAge = 1;
     const daemon = await start();
     expect(await serves(daemon, '/stale')).toBe(true);
+    await until('it is stored', async () => (await storedCount(daemon)) === 1);
     origin.down = true;
     await new Promise((done) => setTimeout(done, 1_200));
     expect(await serves(daemon, '/stale')).toBe(true);
@@ -148,7 +154,8 @@ describe('a daemon in hardship', () => {
     }
     expect(await serves(daemon, '/before')).toBe(true);
     expect(await serves(daemon, '/after')).toBe(true);
-    expect(await metrics(daemon)).toMatch(/DNS_MALFORMED|HTTP_MALFORMED/);
+    for (const code of ['DNS_MALFORMED', 'HTTP_MALFORMED'])
+      await until(`${code} is counted`, async () => (await metrics(daemon)).includes(code));
     expect(await daemon.stop()).toBe(0);
   });
 });
@@ -172,6 +179,7 @@ describe('a PoP whose clock is wrong', () => {
     const result = await wrong.rpc<{ complete: boolean; acknowledged: unknown[] }>('purge', {
       url: `http://${HOST}/clock`,
       wait: true,
+      timeoutMs: 60_000,
     });
     expect(result.acknowledged).toHaveLength(2);
     for (const pop of [wrong, right])

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { http, scratch, startDaemon } from '../daemon.ts';
+import { http, scratch, startDaemon, until } from '../daemon.ts';
 import { bodyOf, startOrigin } from '../origin.ts';
 
 const ROUNDS = 5;
@@ -26,6 +26,7 @@ describe('kill -9 under load', () => {
       const status = await daemon.rpc<{ purges: { applied: number } }>('status');
       expect(status.purges.applied).toBeGreaterThanOrEqual(acknowledged.size);
       let killed = false;
+      let purged = 0;
       const load = Promise.all(
         Array.from({ length: 8 }, async (_, client) => {
           for (let n = 0; !killed; n += 1) await get(`/load/${client}/${n % 50}`).catch(() => undefined);
@@ -46,12 +47,14 @@ describe('kill -9 under load', () => {
             });
             purges = Math.max(purges, result.seq);
             acknowledged.set(path, version);
+            purged += 1;
           } catch (error) {
             if (!killed) throw error;
           }
         }
       })();
-      await new Promise((done) => setTimeout(done, 700 + 130 * round));
+      await until('it purges under load', () => purged > 2);
+      await new Promise((done) => setTimeout(done, 400 + 130 * round));
       killed = true;
       await daemon.stop('SIGKILL');
       await Promise.all([load, changes]);

@@ -38,14 +38,17 @@ describe('presage demo', () => {
       });
       let stdout = '';
       let stderr = '';
+      let interrupted = false;
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         stdout += text;
       });
       child.stderr.setEncoding('utf8').on('data', (text: string) => {
         stderr += text;
-        if (interruptAt !== undefined && stderr.includes(interruptAt)) child.kill('SIGINT');
+        // Once: a second Ctrl-C means that the first was not enough.
+        if (interruptAt === undefined || interrupted || !stderr.includes(interruptAt)) return;
+        interrupted = child.kill('SIGINT');
       });
-      child.on('exit', (code) => resolve({ code, stdout, stderr }));
+      child.on('close', (code) => resolve({ code, stdout, stderr }));
     });
 
   it('replays a log on three daemons, purges, kills one and reports in one JSON object', async () => {

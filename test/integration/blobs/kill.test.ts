@@ -28,11 +28,12 @@ describe('a blob store that is killed while it writes', () => {
       child.stdout.on('data', (data) => {
         output += String(data);
       });
-      const deadline = Date.now() + 10_000;
+      const deadline = Date.now() + 90_000;
       const puts = () => output.match(/^put /gm)?.length ?? 0;
       while (puts() < 30 && Date.now() < deadline) await pause(20);
       child.kill('SIGKILL');
-      await once(child, 'exit');
+      // Not `exit`: what it said last may still be in the pipe.
+      await once(child, 'close');
       for (const line of output.split('\n').slice(0, -1)) {
         const [what, hash = ''] = line.split(' ');
         if (what === 'put') promised.add(hash);

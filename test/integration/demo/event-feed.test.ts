@@ -47,15 +47,15 @@ describe('feed of a daemon’s events', () => {
     events.publish('mirror', { key: 'a', size: 1 });
     events.publish('peer', { key: 'b' });
     feed.open();
-    await vi.waitFor(() => expect(heard).toHaveLength(1));
+    await vi.waitFor(() => expect(heard).toHaveLength(1), { timeout: 30_000 });
     events.publish('mirror', { key: 'c', size: 2 });
-    await vi.waitFor(() => expect(heard).toHaveLength(2));
+    await vi.waitFor(() => expect(heard).toHaveLength(2), { timeout: 30_000 });
     expect(heard[1]).toEqual({ type: 'mirror', data: { key: 'c', size: 2, at: 42 } });
 
     await rpc?.close();
     events.publish('mirror', { key: 'd', size: 3 });
     await serve(events);
-    await vi.waitFor(() => expect(heard).toHaveLength(3), { timeout: 5_000 });
+    await vi.waitFor(() => expect(heard).toHaveLength(3), { timeout: 30_000 });
     expect(heard.map(({ data }) => data.key)).toEqual(['a', 'c', 'd']);
   });
 });

@@ -98,13 +98,18 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
     const last = bytes.at(-1)!;
     return new Promise<packets.DecodedPacket>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('no answer')), 3000);
+      let tries = 0;
+      const send = () => {
+        if (tries++ === 20) reject(new Error('no answer'));
+        for (const packet of bytes) socket.send(packet, port, host);
+      };
+      const timer = setInterval(send, 1000);
       socket.on('message', (message) => {
         if (message[0] !== last[0] || message[1] !== last[1]) return;
-        clearTimeout(timer);
+        clearInterval(timer);
         resolve(packets.decode(message));
       });
-      for (const packet of bytes) socket.send(packet, port, host);
+      send();
     }).finally(() => socket.close());
   }
 
@@ -148,23 +153,27 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
       const mixed = clients.map((socket, n) => {
         const due = new Set(Array.from({ length: 150 }, (_, id) => id));
         return new Promise<number>((resolve) => {
-          const timer = setTimeout(() => resolve(due.size), 3000);
+          let tries = 0;
+          const send = () => {
+            if (tries++ === 20) finish();
+            for (const id of due) {
+              const name = id % 2 === 0 ? `c${n}.x${id}.wild` : `c${n}-${id}`;
+              socket.send(query(`${name}.cdn.example`, 'TXT', { id }), port, host);
+            }
+          };
+          const timer = setInterval(send, 1000);
+          const finish = () => {
+            clearInterval(timer);
+            resolve(due.size);
+          };
           socket.on('message', (bytes) => {
             const { id, questions, answers } = packets.decode(bytes);
             const there = id! % 2 === 0;
             if (questions?.[0]?.name !== `${there ? `c${n}.x${id}.wild` : `c${n}-${id}`}.cdn.example`) return;
             if ((answers?.length === 1) === there) due.delete(id!);
-            if (due.size > 0) return;
-            clearTimeout(timer);
-            resolve(0);
+            if (due.size === 0) finish();
           });
-          for (const id of due) {
-            socket.send(
-              query(`${id % 2 === 0 ? `c${n}.x${id}.wild` : `c${n}-${id}`}.cdn.example`, 'TXT', { id }),
-              port,
-              host,
-            );
-          }
+          send();
         });
       });
       expect(await Promise.all(mixed)).toEqual(new Array(8).fill(0));
@@ -211,7 +220,8 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
     socket.write(Uint8Array.of(0, 200));
     await new Promise((resolve) => socket.once('close', resolve));
     clearInterval(trickle);
-    expect(performance.now() - started).toBeLessThan(3000);
+    // All of what it announced would take twenty seconds.
+    expect(performance.now() - started).toBeLessThan(15_000);
   });
 
   it('serves real clients while it is flooded with garbage', async () => {
@@ -229,11 +239,10 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
       expect(answer.answers).toMatchObject([{ data: '192.0.2.1' }]);
     }
     flood.close();
-    await new Promise((resolve) => setTimeout(resolve, 1200));
     expect(sent).toBe(4000);
-    expect(metrics.counts.get('presage_errors_total DNS_MALFORMED')).toBeGreaterThan(1000);
+    await expect.poll(() => metrics.counts.get('presage_errors_total DNS_MALFORMED')).toBeGreaterThan(1000);
+    await expect.poll(() => metrics.counts.get('presage_dns_queries_total udp')).toBeGreaterThan(2000);
     expect(metrics.counts.get('presage_errors_total INTERNAL')).toBeUndefined();
-    expect(metrics.counts.get('presage_dns_queries_total udp')).toBeGreaterThan(4000);
   });
 
   it('takes new zones whole and keeps the old ones if the new are wrong', async () => {
@@ -263,8 +272,8 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
       '@127.0.0.1',
       '-p',
       `${v4.address.port}`,
-      '+tries=1',
-      '+time=3',
+      '+tries=3',
+      '+time=10',
       ...args,
     ]);
     return stdout;
@@ -274,8 +283,8 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
       '@127.0.0.1',
       '-p',
       `${v4.address.port}`,
-      '+retry=0',
-      '+timeout=3',
+      '+retry=2',
+      '+timeout=10',
       ...args,
     ]);
     return stdout;

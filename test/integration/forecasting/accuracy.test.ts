@@ -12,7 +12,7 @@ const shop = shopCounts();
 describe('accuracy', () => {
   it.skipIf(m4 === undefined)(
     m4 ? 'holds on M4 Hourly what is promised' : absent('m4-hourly-train.csv'),
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     () => {
       const scores = SHIFTS.map((shift) => scoreM4(m4 ?? [], shift, presage));
       const mean = (pick: (score: (typeof scores)[number]) => number) =>
@@ -46,7 +46,7 @@ describe('accuracy', () => {
 
   it.skipIf(shop === undefined)(
     shop ? 'beats exponential smoothing on daily counts, with honest intervals' : absent('the shop log'),
-    { timeout: 60_000 },
+    { timeout: 300_000 },
     () => {
       const busy = (shop ?? []).filter(({ values }) => values.reduce((sum, y) => sum + y, 0) >= 30);
       const ses = exponentialSmoothing('ses', 0);

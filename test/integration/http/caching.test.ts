@@ -68,7 +68,7 @@ describe('a fresh response', () => {
     await stored('/a?x=1');
     const second = await get('/a?x=1');
     expect(await second.text()).toBe('hello');
-    expect(second.headers.get('cache-status')).toMatch(/^"pop-1"; hit; ttl=4[345]$/);
+    expect(second.headers.get('cache-status')).toMatch(/^"pop-1"; hit; ttl=(?:[123]\d|4[0-5])$/);
     expect(Number(second.headers.get('age'))).toBeGreaterThanOrEqual(15);
     expect(second.headers.get('via')).toBe('1.1 pop-1');
     expect(second.headers.get('x-a')).toBe('1');

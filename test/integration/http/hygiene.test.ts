@@ -109,7 +109,7 @@ describe('what is answered all the same', () => {
       const length = next() % 400;
       let text = next() % 2 ? 'GET /a HTTP/1.1\r\nHost: ' : '';
       for (let n = 0; n < length; n++) text += String.fromCharCode(next() % 256);
-      return rawExchange(under.port, `${text}\r\n\r\n`, 50);
+      return rawExchange(under.port, `${text}\r\n\r\n`, 50, 1_000);
     });
     const real = Array.from({ length: 60 }, (_, n) => ask(`GET /${n % 5} HTTP/1.1\nHost: www.example\n\n`));
     await Promise.all(garbage);

@@ -55,17 +55,25 @@ export async function startOrigin(handler: Handler): Promise<OriginUnderTest> {
   return origin;
 }
 
-/** Sends bytes on a bare connection and gathers what comes back until it ends or `quietMs` pass without a byte. */
-export function rawExchange(port: number, text: string, quietMs = 300): Promise<string> {
+/**
+ * Sends bytes on a bare connection and gathers what comes back until it ends or `quietMs` pass without a byte; the
+ * first byte may take `firstMs`.
+ */
+export function rawExchange(port: number, text: string, quietMs = 300, firstMs = 20_000): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(text, 'latin1'));
     let received = '';
-    let timer = setTimeout(() => socket.destroy(), quietMs + 1000);
+    let timer = setTimeout(() => socket.destroy(), firstMs);
+    /** A process that was held up has had no chance to answer: it gets some turns of the loop before it counts as quiet. */
+    const quiet = async (length: number) => {
+      for (let turn = 0; turn < 50; turn += 1) await new Promise((next) => setImmediate(next));
+      if (received.length === length) socket.destroy();
+    };
     socket.setEncoding('latin1');
     socket.on('data', (data: string) => {
       received += data;
       clearTimeout(timer);
-      timer = setTimeout(() => socket.destroy(), quietMs);
+      timer = setTimeout(quiet, quietMs, received.length);
     });
     socket.on('error', (error: NodeJS.ErrnoException) =>
       error.code === 'ECONNRESET' ? resolve(received) : reject(error),

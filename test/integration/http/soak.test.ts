@@ -11,6 +11,8 @@ import { startOrigin } from './origin.ts';
 
 const PATHS = 24;
 const RUN_MS = 6_000;
+/** A slow machine goes on until enough has been tried, but no longer than this. */
+const LONGEST_MS = 60_000;
 const CLIENTS = 40;
 
 /** The one true body of a path. */
@@ -66,10 +68,15 @@ it('never gives a wrong byte, whatever origin, disk, purges and clients do at on
   const note = (error: unknown) => rejections.push(error);
   process.on('unhandledRejection', note);
   const agent = new Agent({ connections: CLIENTS });
-  const until = Date.now() + RUN_MS;
+  const began = Date.now();
   const tally = { whole: 0, part: 0, unchanged: 0, failed: 0, cut: 0 };
+  const hits = () => under.observations.filter(({ hit }) => hit === 'hit').length;
+  const going = () => {
+    const passed = Date.now() - began;
+    return passed < RUN_MS || (passed < LONGEST_MS && (tally.whole <= 40 || tally.part <= 3 || hits() <= 3));
+  };
   const client = async () => {
-    while (Date.now() < until) {
+    while (going()) {
       const path = `/${Math.floor(random.float() ** 2 * PATHS)}`;
       const body = bodyOf(path);
       const headers: Record<string, string> = {};
@@ -106,7 +113,7 @@ it('never gives a wrong byte, whatever origin, disk, purges and clients do at on
     }
   };
   const vandal = async () => {
-    while (Date.now() < until) {
+    while (going()) {
       await pause(25);
       const path = `/${Math.floor(random.float() * PATHS)}`;
       const key16 = key16Of(`127.0.0.1:${under.port}${path}` as ResourceKey, under.site.secret);
@@ -131,9 +138,8 @@ it('never gives a wrong byte, whatever origin, disk, purges and clients do at on
   expect(rejections).toEqual([]);
   expect(tally.whole).toBeGreaterThan(40);
   expect(tally.part).toBeGreaterThan(3);
-  await expect.poll(() => readdir(join(under.directory, 'temp')), { timeout: 5000 }).toEqual([]);
-  const hits = under.observations.filter(({ hit }) => hit === 'hit').length;
-  expect(hits).toBeGreaterThan(3);
+  await expect.poll(() => readdir(join(under.directory, 'temp')), { timeout: 30_000 }).toEqual([]);
+  expect(hits()).toBeGreaterThan(3);
   expect(under.blobs.usage().diskBytes).toBeLessThanOrEqual(6_000_000);
   await under.close();
   await origin.close();

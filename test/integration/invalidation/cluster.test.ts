@@ -81,7 +81,8 @@ describe('three PoPs on a real network', () => {
         // c is away while a tag is purged and an update is noticed.
         for (const pop of [a, b, c]) await pop.fetched(page, 'new');
         await bed.down(2);
-        const away = await b.purge(tag('news'), { waitMs: 3_000 });
+        await bed.connected(2);
+        const away = await b.purge(tag('news'));
         expect(away.acknowledged).toContain(a.self);
         expect(away.missing).toEqual([popOf(2)]);
         await a.fetched(image, 'another picture');

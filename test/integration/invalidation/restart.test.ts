@@ -64,13 +64,13 @@ describe('a PoP that is killed', () => {
 async function liveAndDie(directory: string, life: number, heard: (said: Said) => void): Promise<void> {
   const child = fork(join(import.meta.dirname, 'killed.ts'), ['run', directory, String(life)]);
   let count = 0;
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   child.on('message', (said: Said) => {
     count += 1;
     heard(said);
   });
   try {
-    await until('the child is at work', () => count > 20, 20_000);
+    await until('the child is at work', () => count > 20, 90_000);
     await pause(20 * life);
   } finally {
     child.kill('SIGKILL');

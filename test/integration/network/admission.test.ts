@@ -70,7 +70,7 @@ describe('an uncertified peer', () => {
       stream.addEventListener('message', (event) => {
         bytes += event.data.byteLength;
       });
-      await until(`${id} refused`, () => stream.status !== 'open', 2000);
+      await until(`${id} refused`, () => stream.status !== 'open');
       expect(bytes).toBe(0);
     }
     await rogue.services.pubsub.publish(topic, Buffer.from('evil'));
@@ -84,9 +84,12 @@ describe('an uncertified peer', () => {
     expect(rogue.services.pubsub.getSubscribers(topic)).toEqual([]);
     expect(first.peers.connected()).toEqual([second.self]);
 
-    await until('the stranger is closed', () => connection.status !== 'open', 7000);
-    expect(performance.now() - opened).toBeLessThan(7000);
-    expect(first.metrics.total('presage_admissions_total', { result: 'ADMIT_TIMEOUT' })).toBe(1);
+    await until('the stranger is closed', () => connection.status !== 'open');
+    expect(performance.now() - opened).toBeGreaterThan(4_000);
+    await until(
+      'the deadline is counted',
+      () => first.metrics.total('presage_admissions_total', { result: 'ADMIT_TIMEOUT' }) === 1,
+    );
   });
 
   it.each(['tls', 'noise'] as const)(
@@ -122,8 +125,10 @@ describe('an uncertified peer', () => {
     const connection = await dial(rogue, firstAddress(first));
     const { stream } = await openAdmission(connection);
     for (const frame of frames(operator)) stream.send(frame);
-    await until('closed', () => connection.status !== 'open', 3000);
-    expect(first.metrics.total('presage_admissions_total', { result: 'OK' })).toBe(0);
+    await until('closed', () => connection.status !== 'open');
+    // It was not the deadline that closed it.
+    for (const result of ['OK', 'ADMIT_TIMEOUT'])
+      expect(first.metrics.total('presage_admissions_total', { result })).toBe(0);
   });
 
   it('that sends half a frame and falls silent is closed after the deadline', async () => {
@@ -132,8 +137,11 @@ describe('an uncertified peer', () => {
     const connection = await dial(rogue, firstAddress(first));
     const { stream } = await openAdmission(connection);
     stream.send(Buffer.from([1, 0, 0x92]));
-    await until('closed', () => connection.status !== 'open', 7000);
-    expect(first.metrics.total('presage_admissions_total', { result: 'ADMIT_TIMEOUT' })).toBe(1);
+    await until('closed', () => connection.status !== 'open');
+    await until(
+      'the deadline is counted',
+      () => first.metrics.total('presage_admissions_total', { result: 'ADMIT_TIMEOUT' }) === 1,
+    );
   });
 
   it('cannot hold more than 32 connections open among all strangers, and a PoP still comes in after them', async () => {
@@ -143,14 +151,15 @@ describe('an uncertified peer', () => {
     const connections: Connection[] = [];
     for (const rogue of rogues) {
       for (let i = 0; i < 8; i += 1) {
-        connections.push(await rogue.dial(multiaddr(firstAddress(first)), { force: true }));
+        const dialled = rogue.dial(multiaddr(firstAddress(first)), { force: true });
+        connections.push(...(await dialled.then((one) => [one]).catch(() => [])));
       }
     }
     await pause(500);
     const open = connections.filter(({ status }) => status === 'open').length;
     expect(open).toBeLessThanOrEqual(32);
     const second = await pop(operator, { bootstrap: first.addresses() });
-    await until('the PoP is in', () => second.peers.connected().length === 1, 20_000);
+    await until('the PoP is in', () => second.peers.connected().length === 1);
   });
 });
 
@@ -218,7 +227,7 @@ describe('a certificate', () => {
     expect(down).toEqual([second.self]);
     expect(first.certificateOf(second.self)).toBeUndefined();
     // The list reaches the others through the peer exchange, at the latest on the next beat.
-    await until('shut out everywhere', () => !third.peers.connected().includes(second.self), 25_000);
+    await until('shut out everywhere', () => !third.peers.connected().includes(second.self));
     await pause(1500);
     expect(first.peers.connected()).toEqual([third.self]);
     await expect(

@@ -122,8 +122,8 @@ export async function startPop(
   return Object.assign(network, { key, metrics });
 }
 
-/** Waits until `condition` holds; fails naming what was waited for. */
-export async function until(what: string, condition: () => boolean, withinMs = 15_000): Promise<number> {
+/** Waits until `condition` holds; fails naming what was waited for. The deadline is for a slow machine under load. */
+export async function until(what: string, condition: () => boolean, withinMs = 60_000): Promise<number> {
   const began = performance.now();
   while (!condition()) {
     if (performance.now() - began > withinMs) throw new Error(`not within ${withinMs} ms: ${what}`);

@@ -21,6 +21,9 @@ import {
 } from './cluster.ts';
 import { admissionFrame, openAdmission, type Stranger, startStranger } from './stranger.ts';
 
+/** For calls that are answered: the deadline only ends what hangs. */
+const PATIENT = { deadlineMs: 60_000 };
+
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   await Promise.all(closing.splice(0).map((close) => close()));
@@ -90,11 +93,9 @@ describe('an admitted peer that misbehaves', () => {
     });
     const stream = await connection.newStream(chunk.id);
     stream.send(bytes);
-    await until('the lane is cut', () => stream.status !== 'open', 3000);
+    await until('the lane is cut', () => stream.status !== 'open');
     expect(victim.metrics.total('presage_errors_total')).toBe(1);
-    expect(
-      await honest.streams.call(victim.self, 'chunk', new Uint8Array(), { deadlineMs: 2000 }),
-    ).toHaveLength(1);
+    expect(await honest.streams.call(victim.self, 'chunk', new Uint8Array(), PATIENT)).toHaveLength(1);
     expect(connection.status).toBe('open');
   });
 
@@ -102,18 +103,22 @@ describe('an admitted peer that misbehaves', () => {
     const { operator, victim } = await pair();
     const { connection } = await traitor(operator, victim);
     let inWork = 0;
+    const released = Promise.withResolvers<void>();
     victim.streams.handle('catalogue', async () => {
       inWork += 1;
-      await pause(300);
+      await released.promise;
       return new Uint8Array();
     });
+    const allowed = 2 * PROTOCOLS.catalogue.concurrency;
     const stream = await connection.newStream(PROTOCOLS.catalogue.id);
-    const answers = await collect(stream, () => {
+    const send = () => {
       for (let call = 1; call <= 40; call += 1) stream.send(frame(0, call, CALL));
-    });
-    expect(inWork).toBe(2 * PROTOCOLS.catalogue.concurrency);
-    expect(answers.filter((kind) => kind === 17)).toHaveLength(40 - inWork);
-    expect(answers.filter((kind) => kind === REPLY)).toHaveLength(inWork);
+    };
+    const refused = await collect(stream, send, 40 - allowed);
+    expect(refused).toEqual(new Array(40 - allowed).fill(17));
+    expect(inWork).toBe(allowed);
+    expect(await collect(stream, released.resolve, allowed)).toEqual(new Array(allowed).fill(REPLY));
+    expect(inWork).toBe(allowed);
   });
 
   it('that asks and does not read does not make memory grow', async () => {
@@ -134,9 +139,7 @@ describe('an admitted peer that misbehaves', () => {
     await pause(500);
     // What fits into the stream's window and the calls that may be in work, and no more.
     expect(answered).toBeLessThan(64);
-    expect(
-      await honest.streams.call(victim.self, 'chunk', new Uint8Array(), { deadlineMs: 5000 }),
-    ).toHaveLength(1 << 20);
+    expect(await honest.streams.call(victim.self, 'chunk', new Uint8Array(), PATIENT)).toHaveLength(1 << 20);
   });
 
   it('cannot send a peer elsewhere, nor bring in what the operator has not certified', async () => {
@@ -182,20 +185,31 @@ describe('an admitted peer that misbehaves', () => {
     await until('the outsider is in the mesh of the traitor', () =>
       node.services.pubsub.getSubscribers(topic).some((peer) => peer.equals(outsider.peerId)),
     );
-    await pause(1200);
-    await outsider.services.pubsub.publish(topic, Buffer.from('through a traitor'));
-    await until(
-      'seen',
-      () => victim.metrics.total('presage_gossip_received_total', { verdict: 'ignore' }) > 0,
+    // Meshes form from heartbeat to heartbeat, and what comes before is lost: so it is said until it is heard.
+    const insist = async (what: string, say: () => Promise<unknown>, heardOf: () => boolean) => {
+      for (let attempt = 0; attempt < 100 && !heardOf(); attempt += 1) {
+        await say();
+        await pause(300);
+      }
+      expect(heardOf(), what).toBe(true);
+    };
+    const verdicts = (verdict: string) => victim.metrics.total('presage_gossip_received_total', { verdict });
+    await insist(
+      'an author without a certificate is ignored',
+      () => outsider.services.pubsub.publish(topic, Buffer.from('through a traitor')),
+      () => verdicts('ignore') > 0,
     );
-    await node.services.pubsub.publish(topic, new Uint8Array(TOPICS.purge.maxBytes + 1));
-    await until(
-      'seen',
-      () => victim.metrics.total('presage_gossip_received_total', { verdict: 'reject' }) > 0,
+    await insist(
+      'an oversized message is rejected',
+      () => node.services.pubsub.publish(topic, new Uint8Array(TOPICS.purge.maxBytes + 1)),
+      () => verdicts('reject') > 0,
     );
     expect(heard).toEqual([]);
-    await honest.gossip.publish('purge', Buffer.from('honest'));
-    await until('the honest one is heard', () => heard.includes(honest.self));
+    await insist(
+      'the honest one is heard',
+      () => honest.gossip.publish('purge', Buffer.from('honest')),
+      () => heard.includes(honest.self),
+    );
   });
 });
 
@@ -230,16 +244,17 @@ describe('an answering peer that misbehaves', () => {
       });
     };
     await node.handle(id, serve);
-    const first = victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 500 });
+    const deadlineMs = code === 'PEER_TIMEOUT' ? 1_500 : PATIENT.deadlineMs;
+    const first = victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs });
     await expect(first).rejects.toMatchObject({ code });
     // Half an answer occupies the lane until the peer has been silent for long enough.
     if (name === 'half an answer') {
-      await pause(2_800);
+      await pause(1_800);
       await expect(
         victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 300 }),
       ).rejects.toMatchObject({ code: 'PEER_TIMEOUT' });
     }
-    const second = await victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 2000 });
+    const second = await victim.streams.call(self, 'chunk', new Uint8Array(), PATIENT);
     expect(Buffer.from(second).toString()).toBe('ok');
   });
 
@@ -253,7 +268,7 @@ describe('an answering peer that misbehaves', () => {
     });
     const before = process.memoryUsage().arrayBuffers;
     const request = new Uint8Array(PROTOCOLS.purge.maxRequestBytes);
-    for (let i = 0; i < 12; i += 1) {
+    for (let i = 0; i < 12 || (lanes < 2 && i < 200); i += 1) {
       const calls = Array.from({ length: PROTOCOLS.purge.concurrency }, () =>
         victim.streams.call(self, 'purge', request.slice(), { deadlineMs: 100 }),
       );
@@ -267,7 +282,7 @@ describe('an answering peer that misbehaves', () => {
   it('that closes its end, resets the stream or does not know the protocol is refused or lost, never awaited', async () => {
     const { operator, victim } = await pair();
     const { node, self } = await traitor(operator, victim);
-    const call = () => victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 10_000 });
+    const call = () => victim.streams.call(self, 'chunk', new Uint8Array(), { deadlineMs: 100_000 });
     const began = performance.now();
     await expect(call()).rejects.toMatchObject({ code: 'PEER_REFUSED' });
     await node.handle(id, (stream) => void stream.close());
@@ -275,7 +290,7 @@ describe('an answering peer that misbehaves', () => {
     await node.unhandle(id);
     await node.handle(id, (stream) => stream.abort(new Error('no')));
     await expect(call()).rejects.toMatchObject({ code: 'PEER_UNKNOWN' });
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(60_000);
   });
 });
 

@@ -107,7 +107,7 @@ describe('the database on a disk that misbehaves', () => {
         acknowledged = Number(id);
         if (acknowledged >= 200) child.kill('SIGKILL');
       });
-      child.on('exit', () => resolve());
+      child.on('close', () => resolve());
     });
     const database = await open();
     for (let id = 0; id <= acknowledged; id += 1)
@@ -129,7 +129,7 @@ describe('the database on a disk that misbehaves', () => {
       execFileSync('prlimit', ['--pid', String(child.pid), '--fsize=unlimited']);
       child.send('there is room');
     });
-    expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(0);
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
     expect(reports).toMatchObject([{ code: 'STORE_FULL', readable: true }, { readable: true }]);
     expect(reports[1]?.lines).toEqual([
       'the database cannot be written; reads go on',

@@ -24,13 +24,15 @@ let directory: string;
 let server: RpcServer;
 let events: EventHub;
 const health = { ready: true, lacks: [] as string[] };
+let started: Promise<void>;
 let aborted: Promise<void>;
 
 const page = { html: '<!doctype html>', policy: "default-src 'none'" };
 
 const methods = (): RpcMethod[] => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  aborted = promise;
+  const begun = Promise.withResolvers<void>();
+  [started, aborted] = [begun.promise, promise];
   const extra = (name: string, handler: RpcMethod['handler']): RpcMethod => ({
     name,
     summary: name,
@@ -56,6 +58,7 @@ const methods = (): RpcMethod[] => {
     }),
     extra('forever', (_params: unknown, { signal }) => {
       signal.addEventListener('abort', () => resolve());
+      begun.resolve();
       return new Promise(() => undefined);
     }),
   ];
@@ -179,7 +182,7 @@ describe('JSON-RPC 2.0 on the socket', () => {
     const gone = request({ socketPath: server.socket, method: 'POST', path: '/rpc' });
     gone.on('error', () => undefined);
     gone.end(body);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await started;
     gone.destroy();
     await aborted;
   });

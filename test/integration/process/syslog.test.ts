@@ -45,6 +45,8 @@ describe('the syslog listener', () => {
   it('delivers what waits when it closes', async () => {
     await send([LINE]);
     await new Promise((resolve) => setTimeout(resolve, 50));
+    // A process that was held up reads in the turns after it.
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     await listener.close();
     expect(received).toHaveLength(1);
     listener = await listenSyslog(
