@@ -22,7 +22,7 @@ async function withEdge(handler: Handler, run: (bench: Bench) => Promise<void>):
     const scripted = await startOrigin(handler);
     const metrics = recorder();
     const pop = await openPop(1, { directory, metrics, network: soloNetwork, alone: true });
-    const demand = { speed: 1, now: () => Date.now() };
+    const demand = { speed: 1, now: () => Date.now(), at: (real: number) => real };
     const origin = createOrigin({}, { clock: realClock, log: quiet, metrics });
     const site: Site = {
       ...{ id: SITE, hosts: ['*'], origin: scripted.url, secret: secretOf(SITE)!, allow: ['*'] },
@@ -45,7 +45,7 @@ async function withEdge(handler: Handler, run: (bench: Bench) => Promise<void>):
       await run({
         pop,
         get: async (path) =>
-          (await request(`http://127.0.0.1:${port}${path}`, { headers, headersTimeout: 5_000 })).body.text(),
+          (await request(`http://127.0.0.1:${port}${path}`, { headers, headersTimeout: 60_000 })).body.text(),
       });
     } finally {
       await edge.close();

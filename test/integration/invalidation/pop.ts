@@ -66,7 +66,7 @@ export async function openPop(n: number, options: PopOptions): Promise<Pop> {
   const { directory, metrics, alone = false } = options;
   const log = quiet;
   const clock = systemClock;
-  const demand = { speed: 1, now: () => clock.now() };
+  const demand = { speed: 1, now: () => clock.now(), at: (real: number) => real };
   const database = await openLevel(join(directory, 'db'), { log, metrics });
   let replicas: LocalReplicas | undefined;
   const blobs = await openBlobs(
@@ -109,10 +109,10 @@ export async function openPop(n: number, options: PopOptions): Promise<Pop> {
   });
   return {
     ...{ self, database, blobs, ledger, replicas: index, invalidator },
-    purge: (scope, { soft = false, wait = true, waitMs = 4_000 } = {}) =>
+    purge: (scope, { soft = false, wait = true, waitMs = 60_000 } = {}) =>
       invalidator.ask<PurgeResult>(
         (reply) => ({ type: 'issue', order: { site: SITE, scope, soft, wait, waitMs }, reply }),
-        10_000,
+        70_000,
       ),
     begin: ({ key, key16, site }) => index.begin(key, key16, site),
     async fetched(resource, body, ticket = index.begin(resource.key, resource.key16, resource.site)) {
