@@ -24,6 +24,7 @@ import {
   type Clock,
   type Compressor,
   type DemandClock,
+  type Keeping,
   type Log,
   type Metrics,
   type Peers,
@@ -150,12 +151,16 @@ export class Puller {
   ): Promise<Replica | undefined> {
     const { blobs, index, metrics } = this.#deps;
     const replica: Replica = { ...offered.replica, key16: request.key16, source: request.source };
-    if (!blobs.has(replica.content)) {
+    const keeping = { sealed: this.#deps.site(replica.site)?.private ?? true };
+    if (blobs.has(replica.content)) {
+      // It may have come by a public site, in the clear.
+      if (keeping.sealed) await blobs.seal(replica.content);
+    } else {
       if (offered.body) {
         await request.pace?.(replica.size);
-        await this.#storeInline(replica, offered.body);
+        await this.#storeInline(replica, offered.body, keeping);
       } else {
-        await this.#fetchChunks(request, replica, offered.chunks, [
+        await this.#fetchChunks(request, replica, offered.chunks, keeping, [
           holder,
           ...holders.filter((h) => h !== holder),
         ]);
@@ -165,21 +170,23 @@ export class Puller {
     return index.adopt(replica);
   }
 
-  async #storeInline(replica: Replica, body: Uint8Array): Promise<void> {
+  async #storeInline(replica: Replica, body: Uint8Array, keeping: Keeping): Promise<void> {
     // Hashed before it is stored: a false body must not even for a moment stand under its own name.
     const hash = createHash('sha256').update(body).digest('hex');
     if (hash !== replica.content || body.length !== replica.size) throw new PresageError('CONTENT_MISMATCH');
-    await this.#deps.blobs.put(body);
+    await this.#deps.blobs.put(body, keeping);
   }
 
   async #fetchChunks(
     request: Pull,
     replica: Replica,
     chunks: readonly ContentHash[],
+    keeping: Keeping,
     holders: readonly PopId[],
   ): Promise<void> {
     const { blobs, peers } = this.#deps;
-    const assembler = await blobs.resume({ hash: replica.content, size: replica.size, chunks });
+    const manifest = { hash: replica.content, size: replica.size, chunks };
+    const assembler = await blobs.resume(manifest, keeping);
     const transfer = new Transfer(
       assembler.missing(),
       holders.map((pop) => ({ pop, roundTripMs: peers.roundTripMs(pop) })),

@@ -38,7 +38,7 @@ export function peerFill(deps: PeerFillDeps): PeerFill {
         const found = await puller.pull({ key16, source: 'client', signal }, [...new Set(holders)]);
         if (found) return found;
       }
-      if (site.shield === 'off' || site.private || passed.has(key16)) return undefined;
+      if (site.shield === 'off' || passed.has(key16)) return undefined;
       const allowed = connected.filter((pop) => siteAllows(site, nameOf(pop) ?? ''));
       const [home] = rendezvous(key16, [peers.self, ...allowed]);
       if (home === undefined || home === peers.self) return undefined;

@@ -1,10 +1,11 @@
+import { hkdfSync, type KeyObject } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { OwnAnnouncement } from '../actors/announcer.ts';
 import { PurgeLedger } from '../actors/purge-ledger.ts';
 import { LocalReplicas } from '../actors/replica-index.ts';
-import { PresageError } from '../protocol/errors.ts';
+import { codeOf, PresageError } from '../protocol/errors.ts';
 import { HybridClock } from '../protocol/hybrid-clock.ts';
 import type { ResourceKey, SiteId } from '../protocol/ids.ts';
 import { decodeAnnouncements, encodeAnnouncements } from '../protocol/messages/announcement.ts';
@@ -92,6 +93,7 @@ export async function openStore(
       budgetBytes: config.storage.budget,
       memoryBytes: config.storage.memory,
       maxObjectBytes: config.storage.maxObject,
+      sealingKey: sealingKey(privateKey),
     },
     {
       log,
@@ -116,5 +118,28 @@ export async function openStore(
     budgetBytes: Math.floor(config.storage.budget * CONTENT_SHARE),
     cutOff: (site: SiteId) => sites.ofId(site)?.cutOff ?? 'revalidate',
   });
+  await sealPrivate(replicas, blobs, sites, log);
   return { database, blobs, hybrid, ledger, replicas };
+}
+
+/** Key under which contents of private sites stand on disk; it lasts as long as the PoP's own. */
+function sealingKey(privateKey: KeyObject): Uint8Array {
+  const seed = Buffer.from(privateKey.export({ format: 'jwk' }).d ?? '', 'base64url');
+  return new Uint8Array(hkdfSync('sha256', seed, '', 'presage/blobs/1', 32));
+}
+
+/** Seals what was stored before its site became private; what cannot be sealed is let go. */
+async function sealPrivate(replicas: LocalReplicas, blobs: Blobs, sites: Sites, log: Log): Promise<void> {
+  for (const { key16, variant, site, content } of [...replicas.catalogue.shelf]) {
+    if (sites.ofId(site)?.private !== true || !blobs.has(content)) continue;
+    try {
+      await blobs.seal(content);
+    } catch (error) {
+      log.warn('a content of a private site could not be encrypted; it is dropped', {
+        key16,
+        code: codeOf(error),
+      });
+      await replicas.drop(key16, variant);
+    }
+  }
 }

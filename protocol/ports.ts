@@ -197,11 +197,13 @@ export interface Blobs {
   /** SHA-256 of each chunk, in order. */
   chunkHashes(hash: ContentHash): Promise<readonly ContentHash[]>;
   /** Stores a content that is at hand whole. Fails with `STORE_FULL`. */
-  put(bytes: Uint8Array): Promise<ContentHash>;
+  put(bytes: Uint8Array, keeping?: Keeping): Promise<ContentHash>;
   /** Streams an unknown content in; the hash is known at `finish`. */
-  create(): Promise<BlobWriter>;
+  create(keeping?: Keeping): Promise<BlobWriter>;
   /** Writes a known content chunk by chunk, in any order, each chunk verified; survives a restart. */
-  resume(manifest: Manifest): Promise<BlobAssembler>;
+  resume(manifest: Manifest, keeping?: Keeping): Promise<BlobAssembler>;
+  /** Encrypts a stored content on disk, unless it is. */
+  seal(hash: ContentHash): Promise<void>;
   delete(hash: ContentHash): Promise<void>;
   /** Moves to or from the memory tier. */
   setTier(hash: ContentHash, tier: Tier): Promise<void>;
@@ -223,6 +225,10 @@ export interface Manifest {
   readonly chunks: readonly ContentHash[];
 }
 export interface BlobAssembler {
+/** How a content is kept: `sealed` ones stand on disk encrypted. Once sealed, always sealed. */
+export interface Keeping {
+  readonly sealed: boolean;
+}
   /** Chunks that are still missing. */
   missing(): readonly number[];
   /** Fails with `CONTENT_MISMATCH` if the bytes do not hash to the chunk's name. */

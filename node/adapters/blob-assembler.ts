@@ -1,14 +1,28 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { PresageError } from '../../protocol/errors.ts';
+import { codeOf, PresageError } from '../../protocol/errors.ts';
 import { isContentHash } from '../../protocol/ids.ts';
-import { type BlobAssembler, CHUNK_BYTES, type Manifest } from '../../protocol/ports.ts';
-import { chunkLength, diskError, readExactly, writeExactly } from './blob-files.ts';
-import { chunkCount, encodeFrame, fileBytes, HEADER_BYTES, sha256 } from './blob-format.ts';
+import type { BlobAssembler, Manifest } from '../../protocol/ports.ts';
+import { type ChunkCipher, SALT_BYTES } from './blob-cipher.ts';
+import { diskError, readExactly, writeExactly } from './blob-files.ts';
+import {
+  chunkCount,
+  chunkLength,
+  chunkPosition,
+  encodeFrame,
+  fileBytes,
+  HEADER_BYTES,
+  SALT_AT,
+  sha256,
+  storedLength,
+  tablePosition,
+} from './blob-format.ts';
 import type { WriterHost } from './blob-writer.ts';
 
 /** What an assembler needs of the store beside what a writer needs. */
-export interface AssemblerHost extends WriterHost {
+export interface AssemblerHost extends Omit<WriterHost, 'cipher'> {
+  /** Cipher of a file by its salt, a new one without; absent if the content is not to be sealed. */
+  readonly cipherOf: ((salt?: Buffer) => ChunkCipher) | undefined;
   /** Called once when the assembler is finished or called off. */
   closed(): Promise<void>;
 }
@@ -22,6 +36,7 @@ export class ChunkAssembler implements BlobAssembler {
   readonly #host: AssemblerHost;
   readonly #manifest: Manifest;
   readonly #file: FileHandle;
+  readonly #cipher: ChunkCipher | undefined;
   readonly #missing: Set<number>;
   readonly #reserved: number;
   #finishing: Promise<void> | undefined;
@@ -31,13 +46,14 @@ export class ChunkAssembler implements BlobAssembler {
     host: AssemblerHost,
     manifest: Manifest,
     file: FileHandle,
-    missing: Set<number>,
+    cipher: ChunkCipher | undefined,
     reserved: number,
   ) {
     this.#host = host;
     this.#manifest = manifest;
     this.#file = file;
-    this.#missing = missing;
+    this.#cipher = cipher;
+    this.#missing = new Set(manifest.chunks.keys());
     this.#reserved = reserved;
   }
 
@@ -47,7 +63,8 @@ export class ChunkAssembler implements BlobAssembler {
     manifest: Manifest,
     alreadyCounted: number,
   ): Promise<ChunkAssembler> {
-    const reserved = fileBytes(manifest.size);
+    const sealed = host.cipherOf !== undefined;
+    const reserved = fileBytes({ size: manifest.size, sealed });
     await host.space.reserve(Math.max(0, reserved - alreadyCounted));
     if (alreadyCounted > reserved) host.space.release(alreadyCounted - reserved);
     try {
@@ -55,15 +72,15 @@ export class ChunkAssembler implements BlobAssembler {
         await created.close();
         return open(host.path, 'r+');
       });
-      const missing = new Set(manifest.chunks.keys());
-      const present = Math.max(0, (await file.stat()).size - HEADER_BYTES);
+      const present = (await file.stat()).size;
+      const cipher = host.cipherOf && (await cipherOf(file, present, host.cipherOf));
+      const assembler = new ChunkAssembler(host, manifest, file, cipher, reserved);
       for (const index of manifest.chunks.keys()) {
-        const length = chunkLength(manifest.size, index);
-        if (index * CHUNK_BYTES + length > present) break;
-        const chunk = await readExactly(file, HEADER_BYTES + index * CHUNK_BYTES, length);
-        if (sha256(chunk) === manifest.chunks[index]) missing.delete(index);
+        const shape = { size: manifest.size, sealed };
+        if (chunkPosition(index, sealed) + storedLength(shape, index) > present) break;
+        if (await assembler.#holds(index)) assembler.#missing.delete(index);
       }
-      return new ChunkAssembler(host, manifest, file, missing, reserved);
+      return assembler;
     } catch (error) {
       host.space.release(reserved);
       await rm(host.path, { force: true }).catch(() => undefined);
@@ -87,14 +104,15 @@ export class ChunkAssembler implements BlobAssembler {
       throw new PresageError('CONTENT_MISMATCH', `Chunk ${index} does not hash to its name`, {
         hash: this.#manifest.hash,
       });
-    const position = HEADER_BYTES + index * CHUNK_BYTES;
+    const position = chunkPosition(index, this.#cipher !== undefined);
+    const stored = this.#cipher?.seal(index, bytes) ?? bytes;
     try {
-      await writeExactly(this.#file, position, bytes);
+      await writeExactly(this.#file, position, stored);
     } catch (error) {
       const failure = diskError(error, 'Writing a chunk');
       if (failure.code !== 'STORE_FULL') throw failure;
-      await this.#host.space.makeRoom(bytes.length);
-      await writeExactly(this.#file, position, bytes).catch((again) => {
+      await this.#host.space.makeRoom(stored.length);
+      await writeExactly(this.#file, position, stored).catch((again) => {
         throw diskError(again, 'Writing a chunk');
       });
     }
@@ -117,6 +135,27 @@ export class ChunkAssembler implements BlobAssembler {
     await this.#host.closed();
   }
 
+  /** The bytes of a chunk as the file has them. */
+  async #read(index: number): Promise<Buffer> {
+    const shape = { size: this.#manifest.size, sealed: this.#cipher !== undefined };
+    const stored = await readExactly(
+      this.#file,
+      chunkPosition(index, shape.sealed),
+      storedLength(shape, index),
+    );
+    return this.#cipher?.open(index, stored) ?? stored;
+  }
+
+  async #holds(index: number): Promise<boolean> {
+    try {
+      return sha256(await this.#read(index)) === this.#manifest.chunks[index];
+    } catch (error) {
+      // A chunk that does not open was never written, or with another key.
+      if (codeOf(error) === 'CONTENT_MISMATCH') return false;
+      throw error;
+    }
+  }
+
   async #finish(): Promise<void> {
     if (this.#closed) throw new PresageError('CANCELLED', 'The assembly was called off');
     this.#closed = true;
@@ -125,11 +164,7 @@ export class ChunkAssembler implements BlobAssembler {
       const whole = createHash('sha256');
       let only: Buffer | undefined;
       for (const index of this.#manifest.chunks.keys()) {
-        const chunk = await readExactly(
-          this.#file,
-          HEADER_BYTES + index * CHUNK_BYTES,
-          chunkLength(size, index),
-        );
+        const chunk = await this.#read(index);
         if (sha256(chunk) !== this.#manifest.chunks[index])
           throw new PresageError('CONTENT_MISMATCH', 'A chunk changed on disk', { hash });
         whole.update(chunk);
@@ -137,13 +172,15 @@ export class ChunkAssembler implements BlobAssembler {
       }
       if (whole.digest('hex') !== hash)
         throw new PresageError('CONTENT_MISMATCH', 'The chunks do not make up the content', { hash });
-      const { header, table } = encodeFrame(this.#manifest, 'disk');
-      await writeExactly(this.#file, HEADER_BYTES + size, table);
+      const shape = { size, sealed: this.#cipher !== undefined };
+      const { header, table } = encodeFrame(this.#manifest, 'disk', this.#cipher?.salt);
+      await writeExactly(this.#file, tablePosition(shape), table);
       await writeExactly(this.#file, 0, header);
-      await this.#file.truncate(fileBytes(size));
+      await this.#file.truncate(fileBytes(shape));
       await this.#file.sync();
       await this.#file.close();
-      await this.#host.adopt(this.#manifest, this.#host.path, this.#reserved, only);
+      const frame = { ...this.#manifest, salt: this.#cipher?.salt };
+      await this.#host.adopt(frame, this.#host.path, this.#reserved, only);
     } catch (error) {
       await this.#file.close().catch(() => undefined);
       await rm(this.#host.path, { force: true }).catch(() => undefined);
@@ -153,6 +190,22 @@ export class ChunkAssembler implements BlobAssembler {
       await this.#host.closed();
     }
   }
+}
+
+/** The cipher that a partial file was begun with; the salt of a new one is written before anything is sealed. */
+async function cipherOf(
+  file: FileHandle,
+  present: number,
+  make: (salt?: Buffer) => ChunkCipher,
+): Promise<ChunkCipher> {
+  if (present >= HEADER_BYTES) {
+    const salt = await readExactly(file, SALT_AT, SALT_BYTES);
+    // A hole where the salt should be: after a loss of power the chunks may be there without it.
+    if (salt.some((byte) => byte !== 0)) return make(salt);
+  }
+  const cipher = make();
+  await writeExactly(file, SALT_AT, cipher.salt);
+  return cipher;
 }
 
 /** What `resume` returns for a content that is stored already. */

@@ -3,8 +3,14 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 
 import { join } from 'node:path';
 import { PresageError } from '../../protocol/errors.ts';
 import { type ContentHash, isContentHash } from '../../protocol/ids.ts';
-import { CHUNK_BYTES, type Manifest } from '../../protocol/ports.ts';
-import { chunkCount, decodeFrame, HEADER_BYTES } from './blob-format.ts';
+import {
+  type BlobName,
+  chunkCount,
+  decodeFrame,
+  type Frame,
+  HEADER_BYTES,
+  tablePosition,
+} from './blob-format.ts';
 
 /** Damaged files that are kept for a look before the oldest goes. */
 const QUARANTINE_MAX = 16;
@@ -19,8 +25,8 @@ export function diskError(error: unknown, what: string): PresageError {
 }
 
 /**
- * The directory of the blobs: `<first two digits>/<hash>.<size in base 36>` for whole contents, so that a listing
- * alone rebuilds the index, `temp/` for what streams in, `partial/` for what is assembled from chunks, and
+ * The directory of the blobs: `<first two digits>/<hash>.<size in base 36>` for whole contents, with `.sealed` behind
+ * for encrypted ones, so that a listing alone rebuilds the index, `temp/` for what streams in, `partial/` for what is assembled from chunks, and
  * `quarantine/` for what did not hash to its name.
  */
 export class BlobFiles {
@@ -40,19 +46,19 @@ export class BlobFiles {
     return files;
   }
 
-  path(hash: ContentHash, size: number): string {
-    return join(this.#root, hash.slice(0, 2), `${hash}.${size.toString(36)}`);
+  path(name: BlobName): string {
+    return join(this.#root, name.hash.slice(0, 2), fileName(name));
   }
   temp(name: string): string {
     return join(this.#root, 'temp', name);
   }
-  partial(hash: ContentHash, size: number): string {
-    return join(this.#root, 'partial', `${hash}.${size.toString(36)}`);
+  partial(name: BlobName): string {
+    return join(this.#root, 'partial', fileName(name));
   }
 
   /** Every whole content by its file's name; files of other names are left alone. */
-  async list(): Promise<{ hash: ContentHash; size: number }[]> {
-    const found: { hash: ContentHash; size: number }[] = [];
+  async list(): Promise<BlobName[]> {
+    const found: BlobName[] = [];
     const shards = Array.from({ length: SHARDS }, (_, shard) => shard.toString(16).padStart(2, '0'));
     await Promise.all(
       shards.map(async (shard) => {
@@ -62,7 +68,11 @@ export class BlobFiles {
         }
       }),
     );
-    return found;
+    // A crash while a content was being sealed leaves it in both forms.
+    const sealed = new Set(found.filter((name) => name.sealed).map(({ hash }) => hash));
+    const plain = found.filter((name) => !name.sealed && sealed.has(name.hash));
+    await Promise.all(plain.map((name) => this.remove(name)));
+    return plain.length === 0 ? found : found.filter((name) => name.sealed || !sealed.has(name.hash));
   }
 
   /** Empties the temp area, drops partial contents older than `maxAgeMs` and returns the bytes of the others. */
@@ -75,44 +85,49 @@ export class BlobFiles {
       const info = await stat(path).catch(() => undefined);
       if (!info) continue;
       if (!parsed || now - info.mtimeMs > maxAgeMs) await rm(path, { force: true });
-      else kept.set(parsed.hash, info.blocks * 512);
+      else kept.set(parsed.hash, (kept.get(parsed.hash) ?? 0) + info.blocks * 512);
     }
     return kept;
   }
 
   /** Header and chunk table of an open file, proved whole. */
-  async frame(file: FileHandle, hash: ContentHash, size: number): Promise<Manifest> {
+  async frame(file: FileHandle, { hash, size, sealed }: BlobName): Promise<Frame> {
     const header = await readExactly(file, 0, HEADER_BYTES);
-    const table = await readExactly(file, HEADER_BYTES + size, 32 * chunkCount(size));
+    const table = await readExactly(file, tablePosition({ size, sealed }), 32 * chunkCount(size));
     const manifest = decodeFrame(header, table, hash);
-    if (manifest.size !== size)
-      throw new PresageError('CONTENT_MISMATCH', `Blob ${hash}: another length than its name says`, { hash });
+    if (manifest.size !== size || (manifest.salt !== undefined) !== sealed)
+      throw new PresageError(
+        'CONTENT_MISMATCH',
+        `Blob ${hash}: another length or encoding than its name says`,
+        { hash },
+      );
     return manifest;
   }
 
   /** Puts a synced file in its place for good. */
-  async commit(from: string, hash: ContentHash, size: number): Promise<void> {
-    const to = this.path(hash, size);
-    await rename(from, to);
-    await this.syncDirectory(join(this.#root, hash.slice(0, 2)));
+  async commit(from: string, name: BlobName): Promise<void> {
+    await rename(from, this.path(name));
+    await this.syncDirectory(join(this.#root, name.hash.slice(0, 2)));
   }
 
-  async remove(hash: ContentHash, size: number): Promise<void> {
-    await unlink(this.path(hash, size)).catch((error: NodeJS.ErrnoException) => {
+  async remove(name: BlobName): Promise<void> {
+    await unlink(this.path(name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw diskError(error, 'Removing a blob');
     });
   }
 
-  /** Drops the partial files of a content, whatever length they name. */
-  async removePartial(hash: ContentHash): Promise<void> {
+  /** Drops the partial files of a content, whatever length they name, except one. */
+  async removePartial(hash: ContentHash, kept?: BlobName): Promise<void> {
+    const keep = kept && fileName(kept);
     for (const entry of await this.#entries('partial'))
-      if (entry.name.startsWith(hash)) await rm(join(this.#root, 'partial', entry.name), { force: true });
+      if (entry.name.startsWith(hash) && entry.name !== keep)
+        await rm(join(this.#root, 'partial', entry.name), { force: true });
   }
 
   /** Sets a damaged file aside; keeps the last few. */
-  async quarantine(hash: ContentHash, size: number): Promise<void> {
+  async quarantine(name: BlobName): Promise<void> {
     const area = join(this.#root, 'quarantine');
-    await rename(this.path(hash, size), join(area, hash)).catch(() => undefined);
+    await rename(this.path(name), join(area, name.hash)).catch(() => undefined);
     const names = await readdir(area).catch(() => []);
     for (const name of names.slice(0, Math.max(0, names.length - QUARANTINE_MAX)))
       await rm(join(area, name), { force: true });
@@ -176,15 +191,15 @@ export async function writeExactly(file: FileHandle, position: number, bytes: Ui
   }
 }
 
-function parseName(name: string): { hash: ContentHash; size: number } | undefined {
-  const dot = name.indexOf('.');
-  const hash = name.slice(0, dot);
-  const digits = name.slice(dot + 1);
-  if (dot < 0 || !isContentHash(hash) || !/^[0-9a-z]{1,11}$/.test(digits)) return undefined;
-  const size = Number.parseInt(digits, 36);
-  return Number.isSafeInteger(size) ? { hash, size } : undefined;
-}
+const SEALED_SUFFIX = '.sealed';
 
-/** Length of chunk `index` of a content of `size` bytes. */
-export const chunkLength = (size: number, index: number): number =>
-  Math.min(CHUNK_BYTES, size - index * CHUNK_BYTES);
+const fileName = ({ hash, size, sealed }: BlobName): string =>
+  `${hash}.${size.toString(36)}${sealed ? SEALED_SUFFIX : ''}`;
+
+function parseName(name: string): BlobName | undefined {
+  const sealed = name.endsWith(SEALED_SUFFIX);
+  const [hash = '', digits = '', more] = (sealed ? name.slice(0, -SEALED_SUFFIX.length) : name).split('.');
+  if (more !== undefined || !isContentHash(hash) || !/^[0-9a-z]{1,11}$/.test(digits)) return undefined;
+  const size = Number.parseInt(digits, 36);
+  return Number.isSafeInteger(size) ? { hash, size, sealed } : undefined;
+}

@@ -2,9 +2,17 @@ import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { PresageError } from '../../protocol/errors.ts';
 import type { ContentHash } from '../../protocol/ids.ts';
-import { type BlobWriter, CHUNK_BYTES, type Manifest } from '../../protocol/ports.ts';
+import { type BlobWriter, CHUNK_BYTES } from '../../protocol/ports.ts';
+import type { ChunkCipher } from './blob-cipher.ts';
 import { diskError, writeExactly } from './blob-files.ts';
-import { encodeFrame, HEADER_BYTES, sha256 } from './blob-format.ts';
+import {
+  chunkPosition,
+  encodeFrame,
+  type Frame,
+  HEADER_BYTES,
+  sha256,
+  tablePosition,
+} from './blob-format.ts';
 import type { BlobSpace } from './blob-space.ts';
 
 /** What a writer needs of the store. */
@@ -13,7 +21,9 @@ export interface WriterHost {
   readonly maxObjectBytes: number;
   readonly path: string;
   /** Puts the synced file in its place, unless the content is there already; takes over its reserved bytes. */
-  adopt(manifest: Manifest, path: string, reserved: number, whole: Buffer | undefined): Promise<void>;
+  adopt(frame: Frame, path: string, reserved: number, whole: Buffer | undefined): Promise<void>;
+  /** Seals what is written; without it the bytes stand on disk as they are. */
+  readonly cipher: ChunkCipher | undefined;
 }
 
 /**
@@ -62,25 +72,30 @@ export class StreamWriter implements BlobWriter {
       const single = this.#file === undefined;
       const last = this.#take();
       if (last.length > 0) this.#note(last);
+      const { cipher } = this.#host;
       const manifest = {
         hash: this.#whole.digest('hex') as ContentHash,
         size: this.#size,
         chunks: this.#chunks,
       };
-      const { header, table } = encodeFrame(manifest, 'disk');
-      await this.#reserve(HEADER_BYTES + last.length + table.length);
+      const { header, table } = encodeFrame(manifest, 'disk', cipher?.salt);
+      const sealed = cipher !== undefined;
+      const index = this.#chunks.length - 1;
+      const stored = cipher && last.length > 0 ? cipher.seal(index, last) : last;
+      await this.#reserve(HEADER_BYTES + stored.length + table.length);
       const file = await this.#open();
       if (single) {
-        await this.#write(file, 0, Buffer.concat([header, last, table]));
+        await this.#write(file, 0, Buffer.concat([header, stored, table]));
       } else {
-        if (last.length > 0) await this.#write(file, HEADER_BYTES + this.#size - last.length, last);
-        await this.#write(file, HEADER_BYTES + this.#size, table);
+        if (last.length > 0) await this.#write(file, chunkPosition(index, sealed), stored);
+        await this.#write(file, tablePosition({ size: this.#size, sealed }), table);
         await this.#write(file, 0, header);
       }
       await file.sync();
       await file.close();
       this.#file = undefined;
-      await this.#host.adopt(manifest, this.#host.path, this.#reserved, single ? last : undefined);
+      const frame = { ...manifest, salt: cipher?.salt };
+      await this.#host.adopt(frame, this.#host.path, this.#reserved, single ? last : undefined);
       return manifest;
     } catch (error) {
       await this.#discard();
@@ -114,11 +129,13 @@ export class StreamWriter implements BlobWriter {
 
   async #flush(): Promise<void> {
     const chunk = this.#take();
-    const position = HEADER_BYTES + this.#chunks.length * CHUNK_BYTES;
+    const { cipher } = this.#host;
+    const index = this.#chunks.length;
     this.#note(chunk);
     try {
-      await this.#reserve(chunk.length);
-      await this.#write(await this.#open(), position, chunk);
+      const stored = cipher?.seal(index, chunk) ?? chunk;
+      await this.#reserve(stored.length);
+      await this.#write(await this.#open(), chunkPosition(index, cipher !== undefined), stored);
     } catch (error) {
       this.#closed = true;
       await this.#discard();

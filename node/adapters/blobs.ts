@@ -1,4 +1,5 @@
-import { open, rm, stat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { open, rm } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { PresageError } from '../../protocol/errors.ts';
 import type { ContentHash } from '../../protocol/ids.ts';
@@ -7,15 +8,18 @@ import {
   type Blobs,
   type BlobWriter,
   CHUNK_BYTES,
+  type Keeping,
   type Log,
   type Manifest,
   type Metrics,
   type Random,
   type Tier,
 } from '../../protocol/ports.ts';
-import { ChunkAssembler, checkManifest, FINISHED } from './blob-assembler.ts';
-import { BlobFiles, chunkLength, diskError, readExactly } from './blob-files.ts';
-import { fileBytes, HEADER_BYTES, sha256 } from './blob-format.ts';
+import { checkManifest, FINISHED } from './blob-assembler.ts';
+import { ChunkCipher } from './blob-cipher.ts';
+import { BlobFiles, diskError, readExactly } from './blob-files.ts';
+import { type BlobName, chunkPosition, type Frame, fileBytes, sha256, storedLength } from './blob-format.ts';
+import { BlobPartials } from './blob-partials.ts';
 import { BlobSpace, type MakeRoom } from './blob-space.ts';
 import { StreamWriter } from './blob-writer.ts';
 
@@ -39,6 +43,8 @@ export interface BlobOptions {
   readonly memoryBytes: number;
   /** Largest content; larger ones fail with `CONTENT_TOO_LARGE`. */
   readonly maxObjectBytes: number;
+  /** Secret under which private contents are sealed; by default one that dies with the process, and they with it. */
+  readonly sealingKey?: Uint8Array;
 }
 
 export interface BlobDependencies {
@@ -51,8 +57,7 @@ export interface BlobDependencies {
   readonly lost?: (hash: ContentHash) => void;
 }
 
-interface Entry {
-  readonly size: number;
+interface Entry extends BlobName {
   /** Whole reads from disk so far; the second one brings a larger content into memory. */
   reads: number;
 }
@@ -83,12 +88,9 @@ class FileBlobs implements Blobs {
   readonly #space: BlobSpace;
   readonly #index = new Map<ContentHash, Entry>();
   readonly #memory: LRUCache<ContentHash, Buffer>;
-  readonly #manifests: LRUCache<ContentHash, Manifest>;
-  readonly #assemblers = new Map<ContentHash, Promise<ChunkAssembler>>();
-  /** Assemblies that were just called off and whose bytes are being counted. */
-  readonly #closing = new Map<ContentHash, Promise<void>>();
-  /** Bytes on disk of partial contents that no assembler has open. */
-  readonly #partials: Map<ContentHash, number>;
+  readonly #frames: LRUCache<ContentHash, Frame>;
+  readonly #partials: BlobPartials;
+  readonly #sealingKey: Uint8Array;
   /** Changes of one content's file, one after the other. */
   readonly #turns = new Map<ContentHash, Promise<void>>();
   readonly #memoryObjectMax: number;
@@ -98,28 +100,28 @@ class FileBlobs implements Blobs {
     options: BlobOptions,
     deps: BlobDependencies,
     files: BlobFiles,
-    found: readonly { hash: ContentHash; size: number }[],
+    found: readonly BlobName[],
     partials: Map<ContentHash, number>,
   ) {
     this.#options = options;
     this.#deps = deps;
     this.#files = files;
-    this.#partials = partials;
+    this.#sealingKey = options.sealingKey ?? randomBytes(32);
     this.#space = new BlobSpace(options.budgetBytes, (bytes) => this.#makeRoom(bytes));
     this.#memoryObjectMax = Math.min(MEMORY_OBJECT_MAX, Math.floor(options.memoryBytes / MEMORY_SHARE));
     this.#memory = new LRUCache({
       maxSize: Math.max(1, options.memoryBytes),
       sizeCalculation: (bytes) => bytes.length + MEMORY_ENTRY_BYTES,
     });
-    this.#manifests = new LRUCache({
+    this.#frames = new LRUCache({
       maxSize: MANIFEST_CHUNKS_MAX,
-      sizeCalculation: (manifest) => manifest.chunks.length + 1,
+      sizeCalculation: (frame) => frame.chunks.length + 1,
     });
-    for (const { hash, size } of found) {
-      this.#index.set(hash, { size, reads: 0 });
-      this.#space.add(fileBytes(size));
+    for (const name of found) {
+      this.#index.set(name.hash, { ...name, reads: 0 });
+      this.#space.add(fileBytes(name));
     }
-    for (const bytes of partials.values()) this.#space.add(bytes);
+    this.#partials = new BlobPartials(files, this.#space, partials);
     this.#report();
   }
 
@@ -148,14 +150,13 @@ class FileBlobs implements Blobs {
     const keep = whole && this.#mayKeep(entry) ? ([] as Buffer[]) : undefined;
     const file = await this.#open(hash, entry);
     try {
-      const manifest = await this.#frame(file, hash, entry);
+      const { chunks, salt } = await this.#frame(file, entry);
+      const cipher = salt && new ChunkCipher(this.#sealingKey, salt);
       for (let index = Math.floor(start / CHUNK_BYTES); index * CHUNK_BYTES < last; index++) {
-        const chunk = await readExactly(
-          file,
-          HEADER_BYTES + index * CHUNK_BYTES,
-          chunkLength(entry.size, index),
-        );
-        if (sha256(chunk) !== manifest.chunks[index])
+        const position = chunkPosition(index, entry.sealed);
+        const stored = await readExactly(file, position, storedLength(entry, index));
+        const chunk = cipher?.open(index, stored) ?? stored;
+        if (sha256(chunk) !== chunks[index])
           throw new PresageError('CONTENT_MISMATCH', `Chunk ${index} of ${hash} is damaged`, { hash, index });
         keep?.push(chunk);
         const base = index * CHUNK_BYTES;
@@ -171,11 +172,11 @@ class FileBlobs implements Blobs {
 
   async chunkHashes(hash: ContentHash): Promise<readonly ContentHash[]> {
     const entry = this.#entry(hash);
-    const known = this.#manifests.get(hash);
+    const known = this.#frames.get(hash);
     if (known) return known.chunks;
     const file = await this.#open(hash, entry);
     try {
-      return (await this.#frame(file, hash, entry)).chunks;
+      return (await this.#frame(file, entry)).chunks;
     } catch (error) {
       throw await this.#failed(hash, error);
     } finally {
@@ -183,8 +184,8 @@ class FileBlobs implements Blobs {
     }
   }
 
-  async put(bytes: Uint8Array): Promise<ContentHash> {
-    const writer = await this.create();
+  async put(bytes: Uint8Array, keeping?: Keeping): Promise<ContentHash> {
+    const writer = await this.create(keeping);
     try {
       await writer.write(bytes);
       return (await writer.finish()).hash;
@@ -194,39 +195,43 @@ class FileBlobs implements Blobs {
     }
   }
 
-  async create(): Promise<BlobWriter> {
+  async create(keeping?: Keeping): Promise<BlobWriter> {
     this.#assertOpen();
     const { uint32 } = this.#deps.random;
-    return new StreamWriter(
-      this.#host(this.#files.temp(`${uint32().toString(36)}-${uint32().toString(36)}`)),
-    );
+    const path = this.#files.temp(`${uint32().toString(36)}-${uint32().toString(36)}`);
+    const cipher = keeping?.sealed ? new ChunkCipher(this.#sealingKey) : undefined;
+    return new StreamWriter({ ...this.#host(), path, cipher });
   }
 
-  async resume(manifest: Manifest): Promise<BlobAssembler> {
+  async resume(manifest: Manifest, keeping?: Keeping): Promise<BlobAssembler> {
     this.#assertOpen();
     checkManifest(manifest, this.#options.maxObjectBytes);
-    if (this.#index.has(manifest.hash)) return FINISHED;
-    await this.#closing.get(manifest.hash);
-    const running = this.#assemblers.get(manifest.hash);
-    if (running) return running;
-    const path = this.#files.partial(manifest.hash, manifest.size);
-    const counted = this.#partials.get(manifest.hash) ?? 0;
-    this.#partials.delete(manifest.hash);
-    const host = {
-      ...this.#host(path),
-      closed: () => this.#assemblyClosed(manifest, path),
-    };
-    const opening = ChunkAssembler.open(host, manifest, counted);
-    this.#assemblers.set(manifest.hash, opening);
-    opening.catch(() => this.#assemblers.delete(manifest.hash));
-    return opening;
+    const stored = () => this.#index.has(manifest.hash);
+    if (stored()) {
+      if (keeping?.sealed) await this.seal(manifest.hash);
+      return FINISHED;
+    }
+    const cipherOf = keeping?.sealed ? (salt?: Buffer) => new ChunkCipher(this.#sealingKey, salt) : undefined;
+    return this.#partials.open(manifest, { ...this.#host(), cipherOf }, stored);
+  }
+
+  async seal(hash: ContentHash): Promise<void> {
+    if (this.#entry(hash).sealed) return;
+    const writer = await this.create({ sealed: true });
+    try {
+      for await (const piece of this.read(hash)) await writer.write(piece);
+      await writer.finish();
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
   }
 
   async delete(hash: ContentHash): Promise<void> {
     const entry = this.#forget(hash);
     if (!entry) return;
-    await this.#inTurn(hash, () => this.#files.remove(hash, entry.size));
-    this.#space.release(fileBytes(entry.size));
+    await this.#inTurn(hash, () => this.#files.remove(entry));
+    this.#space.release(fileBytes(entry));
     this.#report();
   }
 
@@ -256,62 +261,45 @@ class FileBlobs implements Blobs {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const assembler of [...this.#assemblers.values()])
-      await assembler.then((it) => it.abort()).catch(() => undefined);
+    await this.#partials.close();
     await Promise.all(this.#turns.values());
     this.#memory.clear();
   }
 
-  #host(path: string) {
+  #host() {
     return {
       space: this.#space,
       maxObjectBytes: this.#options.maxObjectBytes,
-      path,
-      adopt: (manifest: Manifest, from: string, reserved: number, whole: Buffer | undefined) =>
-        this.#inTurn(manifest.hash, () => this.#adopt(manifest, from, reserved, whole)),
+      adopt: (frame: Frame, from: string, reserved: number, whole: Buffer | undefined) =>
+        this.#inTurn(frame.hash, () => this.#adopt(frame, from, reserved, whole)),
     };
   }
 
-  async #adopt(manifest: Manifest, from: string, reserved: number, whole: Buffer | undefined): Promise<void> {
-    if (this.#index.has(manifest.hash)) {
+  async #adopt(frame: Frame, from: string, reserved: number, whole: Buffer | undefined): Promise<void> {
+    const { hash, size } = frame;
+    const name = { hash, size, sealed: frame.salt !== undefined };
+    const before = this.#index.get(hash);
+    if (before && (before.sealed || !name.sealed)) {
       await rm(from, { force: true });
       this.#space.release(reserved);
       return;
     }
-    await this.#files.commit(from, manifest.hash, manifest.size);
-    this.#index.set(manifest.hash, { size: manifest.size, reads: 0 });
-    this.#manifests.set(manifest.hash, manifest);
-    if (whole && whole.length <= this.#memoryObjectMax) this.#memory.set(manifest.hash, whole);
+    await this.#files.commit(from, name);
+    this.#index.set(hash, { ...name, reads: 0 });
+    this.#frames.set(hash, frame);
+    if (whole && whole.length <= this.#memoryObjectMax) this.#memory.set(hash, whole);
+    if (before) {
+      await this.#files.remove(before);
+      this.#space.release(fileBytes(before));
+    }
     this.#report();
-  }
-
-  #assemblyClosed(manifest: Manifest, path: string): Promise<void> {
-    this.#assemblers.delete(manifest.hash);
-    const counting = (async () => {
-      const left = await stat(path).catch(() => undefined);
-      // A file that is still there was called off, not finished: it keeps the bytes that it really takes.
-      if (left && !this.#index.has(manifest.hash)) {
-        const bytes = left.blocks * 512;
-        this.#space.release(fileBytes(manifest.size) - bytes);
-        this.#partials.set(manifest.hash, bytes);
-      }
-      this.#closing.delete(manifest.hash);
-    })();
-    this.#closing.set(manifest.hash, counting);
-    return counting;
   }
 
   /** Partial contents go before anything whole does. */
   async #makeRoom(bytes: number): Promise<void> {
     const before = this.#space.used;
     const lacking = () => bytes - (before - this.#space.used);
-    await Promise.all(this.#closing.values());
-    for (const [hash, partial] of [...this.#partials]) {
-      if (lacking() <= 0) return;
-      this.#partials.delete(hash);
-      await this.#files.removePartial(hash);
-      this.#space.release(partial);
-    }
+    await this.#partials.makeRoom(lacking);
     if (lacking() > 0) await this.#deps.makeRoom?.(lacking());
   }
 
@@ -326,17 +314,18 @@ class FileBlobs implements Blobs {
     this.#memory.set(hash, bytes);
   }
 
-  async #frame(file: Awaited<ReturnType<typeof open>>, hash: ContentHash, entry: Entry): Promise<Manifest> {
-    const known = this.#manifests.get(hash);
-    if (known) return known;
-    const manifest = await this.#files.frame(file, hash, entry.size);
-    this.#manifests.set(hash, manifest);
-    return manifest;
+  async #frame(file: Awaited<ReturnType<typeof open>>, entry: Entry): Promise<Frame> {
+    const known = this.#frames.get(entry.hash);
+    // A reader may still have the plain file open that was sealed a moment ago.
+    if (known && (known.salt !== undefined) === entry.sealed) return known;
+    const frame = await this.#files.frame(file, entry);
+    if (this.#index.get(entry.hash) === entry) this.#frames.set(entry.hash, frame);
+    return frame;
   }
 
   async #open(hash: ContentHash, entry: Entry) {
     try {
-      return await open(this.#files.path(hash, entry.size), 'r');
+      return await open(this.#files.path(entry), 'r');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw diskError(error, 'Opening a blob');
       if (this.#index.get(hash) === entry) this.#lose(hash, 'CONTENT_MISSING');
@@ -348,14 +337,14 @@ class FileBlobs implements Blobs {
   async #failed(hash: ContentHash, error: unknown): Promise<PresageError> {
     const failure = diskError(error, 'Reading a blob');
     const entry = failure.code === 'CONTENT_MISMATCH' ? this.#lose(hash, failure.code) : undefined;
-    if (entry) await this.#inTurn(hash, () => this.#files.quarantine(hash, entry.size));
+    if (entry) await this.#inTurn(hash, () => this.#files.quarantine(entry));
     return failure;
   }
 
   #lose(hash: ContentHash, code: 'CONTENT_MISMATCH' | 'CONTENT_MISSING'): Entry | undefined {
     const entry = this.#forget(hash);
     if (!entry) return undefined;
-    this.#space.release(fileBytes(entry.size));
+    this.#space.release(fileBytes(entry));
     this.#deps.metrics.count('presage_blobs_lost_total', { code });
     this.#deps.log.warn('A stored content is damaged or gone', { hash, code });
     this.#report();
@@ -367,7 +356,7 @@ class FileBlobs implements Blobs {
     const entry = this.#index.get(hash);
     this.#index.delete(hash);
     this.#memory.delete(hash);
-    this.#manifests.delete(hash);
+    this.#frames.delete(hash);
     return entry;
   }
 

@@ -6,7 +6,6 @@ import type { Heuristic } from './caching/freshness.ts';
 import type { RequestLines } from './caching/vary.ts';
 import type { Observation } from './observation.ts';
 import type { OriginClient } from './origin.ts';
-import type { EdgeRequest } from './request.ts';
 import { StoredResponse } from './stored.ts';
 
 export interface EdgeOptions {
@@ -76,8 +75,6 @@ export interface EdgeDependencies {
   readonly regionOf: (address: string) => RegionId;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Whether a request may have a resource of a private site; without it all such requests are refused. */
-  readonly authorise?: (request: EdgeRequest, site: Site) => boolean;
 }
 
 /** A request whose site and key are known. */
@@ -108,10 +105,11 @@ export class EdgeContext {
     this.pop = `"${options.name.replace(/[^\x20-\x7e]/g, '').replace(/["\\]/g, '')}"`;
   }
 
-  stored(replica: Replica): StoredResponse {
+  /** What serving a replica needs; `isPrivate` if its site is private, by default as when it was served last. */
+  stored(replica: Replica, isPrivate?: boolean): StoredResponse {
     const known = this.#stored.get(replica);
-    if (known) return known;
-    const made = new StoredResponse(replica, this.options.heuristic, this.via);
+    if (known && (isPrivate === undefined || known.isPrivate === isPrivate)) return known;
+    const made = new StoredResponse(replica, this.options.heuristic, this.via, isPrivate ?? false);
     this.#stored.set(replica, made);
     return made;
   }

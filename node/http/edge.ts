@@ -4,6 +4,7 @@ import { coded, PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
 import { CHUNK_BYTES } from '../../protocol/ports.ts';
 import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
+import { admitPrivate } from './access/access.ts';
 import { Directives } from './caching/directives.ts';
 import { COMMON_ENCODINGS } from './caching/vary.ts';
 import { Clients } from './client.ts';
@@ -158,8 +159,8 @@ class HttpEdge implements Edge {
     const resolved = this.#lookup.resolve(request.host, request.target, request.secure);
     if (request.via !== undefined && this.#ownVia.test(request.via))
       throw new PresageError('HTTP_MALFORMED', 'The request came back to us', { status: 508 });
-    if (resolved.site.private && this.#context.deps.authorise?.(request, resolved.site) !== true)
-      throw new PresageError('HTTP_FORBIDDEN');
+    if (resolved.site.private)
+      admitPrivate(request, resolved, this.#context.options.name, this.#context.deps.clock.now());
     return resolved;
   }
 

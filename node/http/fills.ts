@@ -263,7 +263,7 @@ export class Fills {
       body.stored(undefined);
     };
     try {
-      writer = await deps.blobs.create();
+      writer = await deps.blobs.create({ sealed: request.resolved.site.private });
     } catch (error) {
       await giveUp(error);
     }

@@ -1,14 +1,13 @@
 import type { Normalisation } from '../../protocol/charter.ts';
 import { PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
+import { OWN_PARAMETERS } from './access/signed-url.ts';
 
 /** Longest request target, characters. */
 export const TARGET_MAX = 8192;
 /** Query parameters of one request; more are refused. */
 const PARAMETERS_MAX = 256;
 
-/** Parameters that sign a URL for our own edge: they say who may ask, not what is asked for. */
-const OWN_SIGNATURE = new Set(['presage-expires', 'presage-key', 'presage-signature']);
 /**
  * Parameters that sign a URL for the origin. They stay in the key, since only the origin can check them; a resource
  * that bears one is never told to other PoPs.
@@ -110,7 +109,7 @@ function canonicalQuery(query: string, rule: Normalisation): string | undefined 
     .map((text) => normalisePercent(text))
     .filter((text) => {
       const name = nameOf(text);
-      return !OWN_SIGNATURE.has(name) && !rule.dropParameters.some((drop) => dropped(name, drop));
+      return !OWN_PARAMETERS.has(name) && !rule.dropParameters.some((drop) => dropped(name, drop));
     });
   if (kept.length === 0) return undefined;
   if (rule.sortParameters) {

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { PresageError } from '../../protocol/errors.ts';
 import { key16Of } from '../../protocol/ids.ts';
 import type { Standing } from '../../protocol/replica.ts';
+import { SIGNATURE } from './access/signed-url.ts';
 import type { RequestLines } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import { canonicalHost, canonicalTarget, hostName } from './key.ts';
@@ -39,7 +40,8 @@ export class Lookup {
     if (!site) throw new PresageError('HTTP_UNKNOWN_SITE', `No site is configured for ${host}`);
     const { path, key, hasQuery, signed } = canonicalTarget(host, target, site.normalise);
     const resolved = { site, host, key, key16: key16Of(key, site.secret), path, hasQuery, signed };
-    if (alias.length <= ALIAS_LENGTH_MAX) this.#aliases.set(alias, resolved);
+    // Each client's signed URL is another: remembering them would push out those that come again.
+    if (alias.length <= ALIAS_LENGTH_MAX && !target.includes(SIGNATURE)) this.#aliases.set(alias, resolved);
     return resolved;
   }
 
@@ -49,7 +51,7 @@ export class Lookup {
     let best: Selected | undefined;
     for (const replica of index.get(resolved.key16)) {
       if (best && best.stored.replica.receivedAt >= replica.receivedAt) continue;
-      const stored = this.#context.stored(replica);
+      const stored = this.#context.stored(replica, resolved.site.private);
       if (!stored.selectedBy(lines)) continue;
       const standing = index.standing(replica);
       if (standing === 'gone') continue;

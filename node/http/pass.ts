@@ -6,6 +6,7 @@ import { bodiless, drained, type Sent } from './answer.ts';
 import { endToEnd, type Fields } from './caching/fields.ts';
 import { canonicalEncodings } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
+import { guarded } from './guard.ts';
 import type { OriginResponse } from './origin.ts';
 import type { EdgeRequest } from './request.ts';
 
@@ -76,11 +77,16 @@ export function forwarded(
 }
 
 /** Fields of an answer that goes straight through, as `[name, value, …]`. */
-export function passedHead(context: EdgeContext, headers: Fields, cacheStatus: string): string[] {
+export function passedHead(
+  context: EdgeContext,
+  { site }: Pick<Resolved, 'site'>,
+  headers: Fields,
+  cacheStatus: string,
+): string[] {
   const head: string[] = [];
   let via = context.via;
   let status = cacheStatus;
-  for (const [name, value] of headers) {
+  for (const [name, value] of site.private ? guarded(headers) : headers) {
     if (name === 'via') via = `${value}, ${context.via}`;
     else if (name === 'cache-status') status = `${value}, ${cacheStatus}`;
     else head.push(name, value);
@@ -94,6 +100,7 @@ export async function pass(
   context: EdgeContext,
   request: EdgeRequest,
   response: ServerResponse,
+  resolved: Resolved,
   answer: OriginResponse,
   cacheStatus: string,
 ): Promise<Sent> {
@@ -103,7 +110,7 @@ export async function pass(
     return { status: answer.status, bytes: 0 };
   }
   response.once('close', gone);
-  response.writeHead(answer.status, passedHead(context, answer.headers, cacheStatus));
+  response.writeHead(answer.status, passedHead(context, resolved, answer.headers, cacheStatus));
   let bytes = 0;
   try {
     if (request.method === 'HEAD' || bodiless(answer.status)) {
@@ -161,7 +168,7 @@ export async function forward(
       ...(hasBody && { body: message.pipe(new PassThrough()) }),
     });
     await before(answer);
-    const sent = await pass(context, request, response, answer, cacheStatus);
+    const sent = await pass(context, request, response, resolved, answer, cacheStatus);
     return { ...sent, answer };
   } finally {
     response.off('close', leave);

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { ERRORS, type ErrorCode, type PresageError } from '../../protocol/errors.ts';
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
@@ -14,8 +14,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 };
 
 /**
- * Answers with an error: the status that fits its code, the code's meaning as text, and for what happened beyond us
- * Proxy-Status (RFC 9209). Never stored by anyone.
+ * Answers with an error: the status that fits its code, problem details (RFC 9457) with code and reason, a header field
+ * if `data.field` is one, and for what happened beyond us Proxy-Status (RFC 9209). Never stored by anyone.
  */
 export function refuse(
   response: ServerResponse,
@@ -28,8 +28,13 @@ export function refuse(
     response.destroy();
     return { status, bytes: 0 };
   }
-  const text = `${error.code}: ${ERRORS[error.code][0]}\n`;
-  const head = ['content-type', 'text/plain; charset=utf-8', 'cache-control', 'no-store'];
+  const [meaning] = ERRORS[error.code];
+  // What a request did wrong may be told; what happened behind us may name what clients have no business to know.
+  const detail = error.code.startsWith('HTTP_') ? error.message : meaning;
+  const text = `${JSON.stringify({ title: STATUS_CODES[status], status, code: error.code, detail })}\n`;
+  const head = ['content-type', 'application/problem+json', 'cache-control', 'no-store'];
+  const { field } = error.data;
+  if (typeof field === 'string') head.push(...field.split(': ', 2));
   if (cacheStatus !== undefined) head.push('cache-status', cacheStatus);
   const { proxyStatus } = error.data;
   if (error.code.startsWith('ORIGIN_'))
@@ -37,7 +42,7 @@ export function refuse(
       'proxy-status',
       `${pop}; error=${typeof proxyStatus === 'string' ? proxyStatus : 'proxy_internal_error'}`,
     );
-  head.push('content-length', String(text.length));
+  head.push('content-length', String(Buffer.byteLength(text)));
   response.writeHead(status, head).end(text);
   return { status, bytes: text.length };
 }

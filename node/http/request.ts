@@ -20,7 +20,8 @@ export class EdgeRequest {
   readonly method: string;
   readonly target: string;
   readonly host: string;
-  readonly raw: readonly string[];
+  /** Header lines, `[name, value, …]`. */
+  raw: readonly string[];
   /** Whether it came over TLS. */
   readonly secure: boolean;
   range: string | undefined;
@@ -123,6 +124,12 @@ export class EdgeRequest {
     // The authority of an absolute target goes before Host (RFC 9112 §3.2.2).
     this.host = absolute ? absolute[1]! : (host ?? '');
     this.target = absolute ? absolute[2] || '/' : target;
+  }
+
+  /** Authorization was meant for the edge: from here on the request is as if it had come without. */
+  consumeAuthorization(): void {
+    this.authorised = false;
+    this.raw = this.raw.filter((_, at) => this.raw[at & ~1]!.toLowerCase() !== 'authorization');
   }
 
   /** All lines of a field, by its name in lower case. */

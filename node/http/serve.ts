@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { siteAllows } from '../../protocol/charter.ts';
 import { coded, codeOf, PresageError } from '../../protocol/errors.ts';
 import { type BodySource, type Draft, type Sent, send } from './answer.ts';
 import type { Fields } from './caching/fields.ts';
@@ -49,6 +50,12 @@ export class Server {
     resolved: Resolved,
   ): Promise<Answered> {
     const { deps, options, pop } = this.#context;
+    if (!siteAllows(resolved.site, options.name)) {
+      // A client that DNS did not send here: it is served, and nothing is kept.
+      const status = `${pop}; fwd=bypass; detail=not-allowed`;
+      const sent = await forward(this.#context, message, request, response, resolved, status);
+      return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
+    }
     const now = deps.demand.now();
     let selected = this.#lookup.select(resolved, request.lines);
     if (selected) {
@@ -121,7 +128,7 @@ export class Server {
       const collapsed = leader ? '' : '; collapsed';
       switch (outcome.kind) {
         case 'stored': {
-          const stored = this.#context.stored(outcome.replica);
+          const stored = this.#context.stored(outcome.replica, resolved.site.private);
           const standing = deps.index.standing(outcome.replica);
           const now = deps.demand.now();
           const ready = standing === 'valid' && (outcome.how === 'revalidated' || stored.fresh(now));
@@ -155,7 +162,7 @@ export class Server {
           const status = whole
             ? 'hit; detail=storing'
             : `fwd=${why}${collapsed}; fwd-status=${outcome.status}; stored`;
-          const answered = await this.#sendGrowing(request, response, outcome, part, status);
+          const answered = await this.#sendGrowing(request, response, resolved, outcome, part, status);
           if (answered) return answered;
           // The bytes that this request needs were given up before it could read them.
           this.#fills.withdraw(fill);
@@ -174,6 +181,7 @@ export class Server {
                 this.#context,
                 request,
                 response,
+                resolved,
                 outcome.response,
                 `${pop}; fwd=${why}; fwd-status=${outcome.response.status}; detail=${outcome.why}`,
               ),
@@ -281,6 +289,7 @@ export class Server {
   async #sendGrowing(
     request: EdgeRequest,
     response: ServerResponse,
+    resolved: Resolved,
     growing: Growing,
     part: 'leader' | 'miss' | 'hit',
     status: string,
@@ -290,7 +299,7 @@ export class Server {
     const fields = part === 'leader' ? growing.received : growing.headers;
     const age = Math.max(0, Math.floor((deps.demand.now() - growing.bornAt) / 1000));
     const head = without(
-      passedHead(this.#context, fields, cacheStatus),
+      passedHead(this.#context, resolved, fields, cacheStatus),
       part === 'leader' ? ['content-length'] : ['content-length', 'age'],
     );
     if (part !== 'leader') head.push('age', String(age));

@@ -10,6 +10,7 @@ import {
 } from './caching/freshness.ts';
 import { policyOf } from './caching/policy.ts';
 import { favouriteLanguage, type RequestLines, variantOf, varyNames } from './caching/vary.ts';
+import { guarded } from './guard.ts';
 
 /** Fields that the edge writes itself when it serves a stored response. */
 const OWN = new Set(['content-length', 'age', 'connection', 'via', 'cache-status', 'transfer-encoding']);
@@ -27,6 +28,7 @@ const WITH_304 = new Set([
 /** What serving a replica needs, worked out once a replica. Times are ms. */
 export class StoredResponse {
   readonly replica: Replica;
+  readonly isPrivate: boolean;
   readonly names: readonly string[] | '*';
   readonly lifetimeMs: number;
   readonly limits: StaleLimits;
@@ -45,8 +47,9 @@ export class StoredResponse {
   #stamped: string[] | undefined;
   #stampedAge = -1;
 
-  constructor(replica: Replica, heuristic: Heuristic | undefined, via: string) {
+  constructor(replica: Replica, heuristic: Heuristic | undefined, via: string, isPrivate: boolean) {
     this.replica = replica;
+    this.isPrivate = isPrivate;
     const { headers } = replica;
     const policy = policyOf(headers);
     this.names = varyNames(headers);
@@ -65,7 +68,7 @@ export class StoredResponse {
     this.upstreamStatus = firstOf(headers, 'cache-status');
     const upstreamVia = firstOf(headers, 'via');
     this.via = upstreamVia === undefined ? via : `${upstreamVia}, ${via}`;
-    for (const [name, value] of headers) {
+    for (const [name, value] of isPrivate ? guarded(headers) : headers) {
       if (OWN.has(name)) continue;
       this.#fields.push(name, value);
       if (WITH_304.has(name)) this.#short.push(name, value);

@@ -354,15 +354,6 @@ describe('what is not stored', () => {
   });
 });
 
-describe('private sites', () => {
-  it('are refused, unless the hook lets the request in', async () => {
-    await begin(answer({ 'cache-control': 'max-age=60' }), {}, { site: { private: true } });
-    const refused = await get('/a');
-    expect([refused.status, await refused.text()]).toEqual([403, expect.stringContaining('HTTP_FORBIDDEN')]);
-    expect(origin.seen).toHaveLength(0);
-  });
-});
-
 describe('what the origin hears', () => {
   it('gets neither steering nor hop-by-hop fields, nor the client’s conditions on a fill', async () => {
     await begin(answer({ 'cache-control': 'max-age=60', etag: '"a"' }));

@@ -93,7 +93,7 @@ describe('blob store', () => {
 
   it('asks for room before it says that it is full, and counts every byte', async () => {
     const size = 10_000;
-    const each = fileBytes(size);
+    const each = fileBytes({ size, sealed: false });
     const kept: ContentHash[] = [];
     let asked = 0;
     const blobs: Blobs = await start(
@@ -117,7 +117,7 @@ describe('blob store', () => {
 
   it('drops unfinished contents before it asks the owner for room', async () => {
     const bytes = randomBytes(CHUNK_BYTES * 3);
-    const blobs = await start({ budgetBytes: fileBytes(bytes.length) + 1000 });
+    const blobs = await start({ budgetBytes: fileBytes({ size: bytes.length, sealed: false }) + 1000 });
     const assembler = await blobs.resume(manifestOf(bytes));
     await assembler.write(0, chunkOf(bytes, 0));
     await assembler.abort();
