@@ -135,7 +135,7 @@ export class History {
       let all = 0;
       for (const { region, count } of row.regions) {
         all += count;
-        this.#bump(this.#region(resource, region, summary.to), count, summary, REGION_RING_MIN);
+        this.#bump(this.#region(resource, region, summary.to), count, summary, REGION_RING_MIN, resource);
       }
       this.#bump(resource, all, summary, RESOURCE_RING_MIN);
       this.#seenAt(resource, summary, all);
@@ -268,12 +268,19 @@ export class History {
     count: number,
     { from, to }: Summary,
     ringMin: number,
+    whole?: ResourceDemand,
   ): void {
     demand.fast = demand.fast * fade(to - demand.last, FAST_MS) + count;
     demand.slow = demand.slow * fade(to - demand.last, SLOW_MS) + count;
     demand.last = Math.max(demand.last, to);
     demand.total += count;
-    if (demand.slot < 0 && demand.total >= ringMin) demand.slot = this.#slot(to);
+    if (demand.slot < 0 && demand.total >= ringMin) {
+      demand.slot = this.#slot(to);
+      // Rings of a region's own would begin as if nothing had come before; its share of the resource's is nearer.
+      if (demand.slot >= 0 && whole !== undefined && whole.slot >= 0) {
+        this.rings.copy(whole.slot, demand.slot, (demand.total - count) / Math.max(1, whole.total));
+      }
+    }
     if (demand.slot < 0) return;
     // A window may be longer than a minute: its requests are spread over the minutes that it touches.
     let told = 0;

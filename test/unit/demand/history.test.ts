@@ -78,6 +78,24 @@ test('a region below the floor gets its share of the resource', () => {
   expect([...history.established()].map(({ region }) => region.region)).toEqual([EU]);
 });
 
+test('a region that gets rings of its own keeps what its share of the resource was before', () => {
+  const history = new History();
+  const start = 100 * HOUR;
+  for (let i = 0; i < 60; i += 1) {
+    const [from, to] = [start + i * 60_000, start + (i + 1) * 60_000];
+    history.fold(summary('a', i + 1, from, to, [[1, EU, 1]]));
+    history.fold(summary('b', i + 1, from, to, [[1, US, 1]]));
+  }
+  for (const region of [EU, US]) {
+    const { values } = history.series(key(1), region, 'hour', start + HOUR)!;
+    // Three of the resource's own requests came before it had rings.
+    expect(values.at(-1)).toBeGreaterThanOrEqual(57);
+    expect(values.at(-1)).toBeLessThanOrEqual(61);
+    const minutes = history.series(key(1), region, 'minute', start + HOUR)!;
+    expect(minutes.values.slice(5, 20).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(13);
+  }
+});
+
 test('what is saved comes back, in deltas and whole; damaged rows are refused', () => {
   const history = new History();
   for (let i = 0; i < 50; i += 1) {
