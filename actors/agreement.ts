@@ -1,20 +1,25 @@
-import { Agreement } from '../protocol/agreement.ts';
+import type { MachineEffect, MachineVerdict } from '../forecasting/agreed-forecast.ts';
 import type {
-  AgreementEffect,
   AgreementInput,
-  AgreementOptions,
+  AgreementRecords,
   AgreementTable,
   AgreementWrite,
-  Decided,
   Equivocation,
 } from '../protocol/agreement-steps.ts';
+import type { Decision } from '../protocol/decision.ts';
 import { coded, codeOf, type PresageError } from '../protocol/errors.ts';
+import { type Genesis, genesis8 } from '../protocol/genesis.ts';
 import type { PopId } from '../protocol/ids.ts';
 import type { Database, Gossip, Peers, Streams, TableSpec, TableWrite, Verdict } from '../protocol/ports.ts';
+import { encodeOperation } from '../protocol/roster-operations.ts';
 import type { ActorContext, ActorSpec, Behaviour, Reply } from './kernel/actor.ts';
 
 /** How long a peer may take to accept a message, ms: a snapshot over a slow path. */
 const SEND_DEADLINE_MS = 10_000;
+/** Longest wait for the members to have taken this PoP's leave, ms. */
+const LEAVE_MS = 1_500;
+/** Heights within which a leave counts; later the PoP may be back. */
+const LEAVE_HEIGHTS = 8;
 
 /** One table for all of it, so that what belongs together is written in one batch with one fsync. */
 const RECORDS: TableSpec<Uint8Array> = {
@@ -25,33 +30,38 @@ const RECORDS: TableSpec<Uint8Array> = {
 };
 
 export type AgreementMessage =
-  | { readonly type: 'status'; readonly reply: Reply<AgreementStatus> }
-  /** To be carried by this PoP's proposals until decided: a leave, a ban. */
-  | { readonly type: 'operation'; readonly operation: Uint8Array }
-  /** What this PoP asks to be let in with while it is no member. */
-  | { readonly type: 'joining'; readonly operation: Uint8Array | undefined }
+  /** This PoP's next proposal is ready. */
+  | { readonly type: 'propose' }
+  /** To be carried by this PoP's proposals until decided: a charter, a list of revocations. */
+  | { readonly type: 'operation'; readonly operation: Uint8Array; readonly purpose: string }
+  /** This PoP is about to go; answered when the other members have been told. */
+  | { readonly type: 'leave'; readonly reply: Reply<void> }
   | { readonly type: 'failed'; readonly error: PresageError };
 
-export interface AgreementStatus {
-  /** The last height decided, 0 before the first. */
-  readonly height: number;
-  readonly roster: readonly PopId[];
-  /** Whether this PoP votes at the active height. */
-  readonly voting: boolean;
-  readonly degraded: boolean;
-  readonly diverged: boolean;
+/** The machine, wherever it runs. `now` is real, monotonic time, `at` Unix time, both in ms. */
+export interface AgreementMachine {
+  /** Begins with what the disk holds; again after a restart of the actor. */
+  join(records: AgreementRecords): Promise<void>;
+  step(input: AgreementInput, now: number, at: number): Promise<readonly MachineEffect[]>;
+  heard(from: PopId, bytes: Uint8Array, now: number, at: number): Promise<MachineVerdict>;
 }
 
 export interface AgreementDeps {
-  readonly options: Omit<AgreementOptions, 'records' | 'decode' | 'defects'>;
+  readonly self: PopId;
+  /** Records of another cluster, or of an earlier generation of this one, are dropped. */
+  readonly genesis: Genesis;
+  readonly machine: AgreementMachine;
   readonly database: Database;
   readonly gossip: Gossip;
   readonly streams: Streams;
   readonly peers: Peers;
+  /** What this PoP asks to be let in with while it is no member. */
+  readonly joining: Uint8Array | undefined;
+  /** This PoP's word that it goes, good for heights `from` to `to`. */
+  leave(from: number, to: number): Uint8Array;
   /** A height is decided and durable; after a restart the last one comes again. */
-  decided(decided: Decided): void;
-  degraded?(degraded: boolean): void;
-  equivocation?(equivocation: Equivocation): void;
+  decided(decision: Decision): void;
+  degraded(degraded: boolean): void;
 }
 
 /** Agrees with the other members on what all proposed. */
@@ -60,57 +70,61 @@ export function agreementSpec(deps: AgreementDeps): ActorSpec<AgreementMessage> 
     name: 'agreement',
     mailbox: { capacity: 256, overflow: 'refuse' },
     create: async (context) => {
-      const records = await readRecords(deps.database);
-      return new AgreementActor(deps, context, new Agreement({ ...deps.options, records }));
+      await deps.machine.join(await readRecords(deps));
+      return new AgreementActor(deps, context);
     },
   };
 }
 
-async function readRecords(database: Database): Promise<Record<AgreementTable, Map<string, Uint8Array>>> {
-  const records = { own: new Map(), body: new Map(), header: new Map(), snapshot: new Map() };
-  for await (const [key, value] of database.table(RECORDS).entries()) {
-    const slash = key.indexOf('/');
-    const table = key.slice(0, slash);
-    if (table === 'own' || table === 'body' || table === 'header' || table === 'snapshot') {
-      records[table].set(key.slice(slash + 1), value);
+type Records = Record<AgreementTable, Map<string, Uint8Array>>;
+
+async function readRecords({ database, genesis }: AgreementDeps): Promise<Records> {
+  const records: Records = { own: new Map(), body: new Map(), header: new Map(), snapshot: new Map() };
+  const table = database.table(RECORDS);
+  const foreign: string[] = [];
+  for await (const [path, value] of table.entries()) {
+    const [cluster, kind, ...key] = path.split('/');
+    if (cluster !== genesis8(genesis)) foreign.push(path);
+    else if (kind === 'own' || kind === 'body' || kind === 'header' || kind === 'snapshot') {
+      records[kind].set(key.join('/'), value);
     }
   }
+  await table.batch(foreign.map((key) => ({ type: 'del', key })));
   return records;
 }
 
 class AgreementActor implements Behaviour<AgreementMessage> {
   readonly #deps: AgreementDeps;
   readonly #context: ActorContext<AgreementMessage>;
-  readonly #machine: Agreement;
   readonly #unwatch: () => void;
+  /** Writes and sends under way. */
   readonly #writes = new Set<Promise<void>>();
+  readonly #sends = new Set<Promise<void>>();
+  #decision: Decision | undefined;
   #cancel: (() => void) | undefined;
   #stopped = false;
 
-  constructor(deps: AgreementDeps, context: ActorContext<AgreementMessage>, machine: Agreement) {
+  constructor(deps: AgreementDeps, context: ActorContext<AgreementMessage>) {
     this.#deps = deps;
     this.#context = context;
-    this.#machine = machine;
     deps.gossip.subscribe('agree', (author, bytes) => this.#gossiped(author, bytes));
     deps.streams.handle('agreeSync', async (from, bytes) => {
-      this.#step({ type: 'direct', from, bytes });
+      void this.#step({ type: 'direct', from, bytes });
       return new Uint8Array(0);
     });
-    this.#step({ type: 'start' });
-    this.#unwatch = deps.peers.watch((peer, up) => up && this.#step({ type: 'peer', peer }));
+    void this.#step({ type: 'joining', operation: deps.joining });
+    void this.#step({ type: 'start' });
+    this.#unwatch = deps.peers.watch((peer, up) => up && void this.#step({ type: 'peer', peer }));
   }
 
-  receive(message: AgreementMessage): void {
+  receive(message: AgreementMessage): void | Promise<void> {
     switch (message.type) {
-      case 'status': {
-        const { height, roster, voting, degraded, diverged } = this.#machine;
-        message.reply.ok({ height, roster, voting, degraded, diverged });
-        return;
-      }
+      case 'propose':
       case 'operation':
-      case 'joining':
-        this.#step(message);
+        void this.#step(message);
         return;
+      case 'leave':
+        return this.#leave(message.reply);
       case 'failed':
         throw message.error;
     }
@@ -123,10 +137,28 @@ class AgreementActor implements Behaviour<AgreementMessage> {
     await Promise.allSettled(this.#writes);
   }
 
-  #gossiped(author: PopId, bytes: Uint8Array): Verdict {
+  /** The last member stays, or nobody would be left to let anyone in. */
+  async #leave(reply: Reply<void>): Promise<void> {
+    const decision = this.#decision;
+    if (decision && decision.roster.length > 1 && decision.roster.includes(this.#deps.self)) {
+      const from = decision.height + 1;
+      await this.#step({ type: 'leaving', operation: this.#deps.leave(from, from + LEAVE_HEIGHTS) });
+      let cancel: () => void = () => undefined;
+      const late = new Promise<void>((resolve) => {
+        cancel = this.#context.clock.after(LEAVE_MS, resolve);
+      });
+      await Promise.race([Promise.allSettled(this.#sends), late]);
+      cancel();
+    }
+    reply.ok();
+  }
+
+  async #gossiped(author: PopId, bytes: Uint8Array): Promise<Verdict> {
     if (this.#stopped) return { verdict: 'ignore', code: 'ACTOR_STOPPED' };
+    const { clock } = this.#context;
     try {
-      const { verdict, effects } = this.#machine.heard(author, bytes, this.#context.clock.monotonic());
+      const { machine } = this.#deps;
+      const { verdict, effects } = await machine.heard(author, bytes, clock.monotonic(), clock.now());
       for (const effect of effects) this.#carryOut(effect);
       return verdict;
     } catch (error) {
@@ -135,36 +167,36 @@ class AgreementActor implements Behaviour<AgreementMessage> {
     }
   }
 
-  /** Steps are synchronous, so that they may come from network, disk and timers without waiting their turn. */
-  #step(input: AgreementInput): void {
+  /** Steps come from network, disk and timers and do not wait their turn: the machine takes them as they were sent. */
+  async #step(input: AgreementInput): Promise<void> {
     if (this.#stopped) return;
+    const { clock } = this.#context;
     try {
-      for (const effect of this.#machine.step(input, this.#context.clock.monotonic())) this.#carryOut(effect);
+      const effects = await this.#deps.machine.step(input, clock.monotonic(), clock.now());
+      for (const effect of effects) this.#carryOut(effect);
     } catch (error) {
       this.#fail(error);
     }
   }
 
   #fail(error: unknown): void {
+    if (this.#stopped) return;
     this.#stopped = true;
     this.#context.self.tell({ type: 'failed', error: coded(error, 'ACTOR_FAILED') });
   }
 
-  #carryOut(effect: AgreementEffect): void {
-    const { gossip, streams } = this.#deps;
+  #carryOut(effect: MachineEffect): void {
+    if (this.#stopped) return;
     const { metrics, log, clock } = this.#context;
     switch (effect.type) {
       case 'publish':
-        gossip.publish('agree', effect.bytes).catch((error: unknown) => {
+        this.#deps.gossip.publish('agree', effect.bytes).catch((error: unknown) => {
           metrics.count('gossip_failures_total', { topic: 'agree', code: codeOf(error) });
         });
+        metrics.count('agreement_bytes_total', { path: 'gossip' }, effect.bytes.length);
         return;
       case 'send':
-        streams
-          .call(effect.to, 'agreeSync', effect.bytes, { deadlineMs: SEND_DEADLINE_MS })
-          .catch((error: unknown) => {
-            metrics.count('agreement_send_failures_total', { code: codeOf(error) });
-          });
+        this.#send(effect.to, effect.bytes);
         return;
       case 'persist':
         this.#write(effect.token, effect.writes);
@@ -172,20 +204,21 @@ class AgreementActor implements Behaviour<AgreementMessage> {
       case 'timer': {
         this.#cancel?.();
         const delay = Math.max(0, effect.at - clock.monotonic());
-        this.#cancel = clock.after(delay, () => this.#step({ type: 'tick' }));
+        this.#cancel = clock.after(delay, () => void this.#step({ type: 'tick' }));
         return;
       }
       case 'decided':
-        metrics.gauge('agreement_height', effect.decided.header.height);
+        this.#decision = effect.decision;
+        metrics.gauge('agreement_height', effect.decision.height);
         metrics.count('agreement_decisions_total');
-        this.#deps.decided(effect.decided);
+        this.#deps.decided(effect.decision);
         return;
       case 'degraded':
         metrics.gauge('agreement_degraded', effect.degraded ? 1 : 0);
         log.warn(effect.degraded ? 'no decision for three epochs' : 'decisions are made again', {
           height: effect.height,
         });
-        this.#deps.degraded?.(effect.degraded);
+        this.#deps.degraded(effect.degraded);
         return;
       case 'diverged':
         metrics.gauge('agreement_diverged', 1);
@@ -194,8 +227,7 @@ class AgreementActor implements Behaviour<AgreementMessage> {
         });
         return;
       case 'equivocation':
-        log.warn('a PoP proposed two things', { peer: effect.equivocation.pop });
-        this.#deps.equivocation?.(effect.equivocation);
+        this.#accuse(effect.equivocation);
         return;
       case 'fault':
         metrics.count('errors_total', { code: effect.code });
@@ -203,9 +235,29 @@ class AgreementActor implements Behaviour<AgreementMessage> {
     }
   }
 
+  #accuse(equivocation: Equivocation): void {
+    const { pop, height } = equivocation;
+    this.#context.log.warn('a PoP proposed two things at one height', { peer: pop, height });
+    const operation = encodeOperation({ kind: 'evidence', ...equivocation });
+    void this.#step({ type: 'operation', operation, purpose: `evidence ${pop}` });
+  }
+
+  #send(to: PopId, bytes: Uint8Array): void {
+    const { metrics } = this.#context;
+    metrics.count('agreement_bytes_total', { path: 'stream' }, bytes.length);
+    const sending = this.#deps.streams
+      .call(to, 'agreeSync', bytes, { deadlineMs: SEND_DEADLINE_MS })
+      .then(() => undefined)
+      .catch((error: unknown) => {
+        metrics.count('agreement_send_failures_total', { code: codeOf(error) });
+      })
+      .finally(() => this.#sends.delete(sending));
+    this.#sends.add(sending);
+  }
+
   #write(token: number, writes: readonly AgreementWrite[]): void {
     const batch = writes.map(({ table, key, value }): TableWrite<Uint8Array> => {
-      const path = `${table}/${key}`;
+      const path = `${genesis8(this.#deps.genesis)}/${table}/${key}`;
       return value ? { type: 'put', key: path, value } : { type: 'del', key: path };
     });
     const writing = this.#deps.database
@@ -215,10 +267,10 @@ class AgreementActor implements Behaviour<AgreementMessage> {
         () => this.#step({ type: 'persisted', token }),
         (error: unknown) => {
           this.#context.log.error('votes could not be written', { code: codeOf(error, 'STORE_IO') });
-          this.#step({ type: 'not-persisted', token, code: codeOf(error, 'STORE_IO') });
+          return this.#step({ type: 'not-persisted', token, code: codeOf(error, 'STORE_IO') });
         },
-      );
+      )
+      .finally(() => this.#writes.delete(writing));
     this.#writes.add(writing);
-    writing.finally(() => this.#writes.delete(writing));
   }
 }

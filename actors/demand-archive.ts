@@ -1,4 +1,4 @@
-import type { Foresight } from '../forecasting/foresight.ts';
+import type { MindPort } from '../forecasting/mind-thread.ts';
 import { codeOf } from '../protocol/errors.ts';
 import type { HistoryRow } from '../protocol/history.ts';
 import type { Key16, PopId } from '../protocol/ids.ts';
@@ -26,39 +26,35 @@ export class DemandArchive {
   }
 
   /** Reads back what there is; what is damaged is counted and left out. */
-  async restore(foresight: Foresight): Promise<void> {
+  async restore(mind: MindPort): Promise<void> {
     const { history, learned, log, metrics } = this.#deps;
     const rows: HistoryRow[] = [];
     for await (const [key, value] of history.entries()) rows.push([key as Key16, value]);
     const windows = (await learned.get(WINDOWS_KEY)) as [PopId, number, number][] | undefined;
-    const refused = foresight.history.fromRows(rows, Array.isArray(windows) ? windows : []);
-    if (refused > 0) metrics.count('errors_total', { code: 'STORE_CORRUPT' }, refused);
     const saved = await learned.get(LEARNED_KEY);
-    if (saved && typeof saved === 'object') {
-      try {
-        foresight.restore(saved);
-      } catch (error) {
-        metrics.count('errors_total', { code: 'STORE_CORRUPT' });
-        log.warn('learned state is not readable; learning starts afresh', { error: String(error) });
-      }
+    const { refused, forgot } = await mind.restore(rows, Array.isArray(windows) ? windows : [], saved);
+    if (refused > 0) metrics.count('errors_total', { code: 'STORE_CORRUPT' }, refused);
+    if (forgot) {
+      metrics.count('errors_total', { code: 'STORE_CORRUPT' });
+      log.warn('learned state is not readable; learning starts afresh');
     }
     log.info('demand history restored', { resources: rows.length - refused, refused });
   }
 
   /** Writes what changed since the last time; with `whole`, and every so often, the learned state too. Never fails. */
-  async save(foresight: Foresight, whole = false): Promise<void> {
+  async save(mind: MindPort, whole = false): Promise<void> {
     const { history, learned, log, metrics } = this.#deps;
     this.#sinceWhole += 1;
     try {
-      const rows = foresight.history.takeChanged();
-      const gone = foresight.history.takeForgotten();
+      const everything = whole || this.#sinceWhole >= SAVE_EVERY;
+      const changes = await mind.changes(everything);
       await history.batch([
-        ...gone.map((key) => ({ type: 'del', key }) as const),
-        ...rows.map(([key, value]) => ({ type: 'put', key, value }) as const),
+        ...changes.gone.map((key) => ({ type: 'del', key }) as const),
+        ...changes.rows.map(([key, value]) => ({ type: 'put', key, value }) as const),
       ]);
-      await learned.put(WINDOWS_KEY, foresight.history.windows());
-      if (!whole && this.#sinceWhole < SAVE_EVERY) return;
-      await learned.put(LEARNED_KEY, foresight.snapshot());
+      await learned.put(WINDOWS_KEY, changes.windows);
+      if (changes.learned === undefined) return;
+      await learned.put(LEARNED_KEY, changes.learned);
       this.#sinceWhole = 0;
     } catch (error) {
       metrics.count('errors_total', { code: codeOf(error) });

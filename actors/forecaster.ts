@@ -1,25 +1,27 @@
-import { Accuracy, type AccuracyRow } from '../forecasting/accuracy.ts';
-import type { BurstDetector } from '../forecasting/bursts.ts';
 import type { DemandForecast, DemandHistory, DemandRequest } from '../forecasting/demand.ts';
-import type { Explanation, Foresight, Member } from '../forecasting/foresight.ts';
-import { type Trend, Trends } from '../forecasting/trends.ts';
-import { codeOf } from '../protocol/errors.ts';
+import type { Member } from '../forecasting/foresight.ts';
+import type { MindExplanation, MindStatus, PlanInForce, Prepared } from '../forecasting/mind.ts';
+import type { MindPort } from '../forecasting/mind-thread.ts';
+import { unpackDemand } from '../forecasting/packing.ts';
+import type { Trend } from '../forecasting/trends.ts';
+import type { Decision } from '../protocol/decision.ts';
+import { coded, codeOf, type PresageError } from '../protocol/errors.ts';
 import type { HistoryRow } from '../protocol/history.ts';
-import type { Key16, PopId, RegionId, SiteId } from '../protocol/ids.ts';
-import type { Placement, Plan } from '../protocol/placement.ts';
+import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
+import type { Plan } from '../protocol/placement.ts';
 import type { DemandClock, Events, Table } from '../protocol/ports.ts';
 import type { ReplicaSource } from '../protocol/replica.ts';
-import { RING_BYTES } from '../protocol/rings.ts';
-import type { Summary, Worth } from '../protocol/summary.ts';
+import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
 import { DemandArchive } from './demand-archive.ts';
 import type { ActorContext, ActorSpec, Behaviour, Reply } from './kernel/actor.ts';
 import type { WantedReplica } from './mirror.ts';
-import { preferredKey } from './router.ts';
 
 export type ForecasterMessage =
   | { readonly type: 'summary'; readonly summary: Summary }
   /** This PoP has closed its window; the others' are on their way. */
   | { readonly type: 'closed'; readonly epoch: number }
+  /** A height was decided. */
+  | { readonly type: 'decided'; readonly decision: Decision }
   | { readonly type: 'requested'; readonly keys: readonly Key16[] }
   | {
       readonly type: 'mirrored';
@@ -44,7 +46,8 @@ export type ForecasterMessage =
       readonly epoch: number;
       readonly now: number;
       readonly forecasts: readonly DemandForecast[];
-    };
+    }
+  | { readonly type: 'failed'; readonly error: PresageError };
 
 /** One epoch as this PoP saw it. */
 export interface EpochRecord {
@@ -55,42 +58,42 @@ export interface EpochRecord {
   readonly requests: number;
   readonly resources: number;
   readonly forecasts: number;
+  /** What was planned from; `undecided` while the height that it became part of is open. */
+  readonly basis: 'agreed' | 'own' | 'undecided';
+  readonly decision: Decision | undefined;
+  readonly planHash: string | undefined;
   readonly placements: number;
   /** Contents mirrored to this PoP, and their bytes; of these, bytes on RISING reports. */
   readonly pulls: number;
   readonly pulledBytes: number;
   readonly speculativeBytes: number;
+  /** From the end of the window to the plan, real ms. */
   readonly tookMs: number;
 }
 
-export interface MadePlan {
+/** The plan in force, without its parts. */
+export interface PlanState {
   readonly epoch: number;
   readonly madeAt: number;
+  readonly basis: 'agreed' | 'own';
+  /** Of the decision, 0 for none. */
+  readonly height: number;
+  readonly hash: string;
+  /** The decision was made under a charter that is not here. */
+  readonly charterDiffers: boolean;
+}
+export interface MadePlan extends PlanState {
   readonly plan: Plan;
 }
 
-export interface ForecasterStatus {
+export interface ForecasterStatus extends MindStatus {
   readonly epochs: readonly EpochRecord[];
-  readonly resources: number;
-  readonly series: number;
-  /** Memory of the history, about. */
-  readonly historyBytes: number;
-  readonly parameters: Foresight['parameters'];
-  readonly skill: Foresight['skill'];
-  readonly mirrors: Foresight['mirrors'];
-  readonly outcome: Foresight['outcome'];
-  readonly forecastAccuracy: readonly AccuracyRow[];
+  readonly planned: PlanState;
   readonly newest: ReadonlyMap<PopId, Summary>;
 }
 
-export interface ForecastExplanation {
-  readonly epoch: number;
-  readonly madeAt: number;
-  readonly explanation: Explanation;
-  readonly forecasts: readonly (DemandForecast & {
-    readonly region: RegionId;
-    readonly recent: readonly number[];
-  })[];
+export interface ForecastExplanation extends MindExplanation {
+  readonly planned: PlanState;
 }
 
 /** What forecasts time series; in the daemon the pool of worker threads. */
@@ -98,10 +101,16 @@ export interface DemandForecaster {
   forecastDemand(batch: readonly DemandHistory[], request: DemandRequest): Promise<readonly DemandForecast[]>;
 }
 
+/** A mind that runs elsewhere, and may die there. */
+export interface MindHost {
+  readonly remote: MindPort;
+  readonly died: Promise<never>;
+  terminate(): Promise<void>;
+}
+
 export interface ForecasterDeps {
-  /** Fresh ones with every start of the actor. */
-  readonly foresight: () => Foresight;
-  readonly bursts: () => BurstDetector;
+  /** A fresh one with every start of the actor. */
+  readonly mind: () => MindHost;
   readonly pool: DemandForecaster;
   /** The PoPs now certified. */
   readonly members: () => readonly Member[];
@@ -113,193 +122,163 @@ export interface ForecasterDeps {
   readonly horizonMs: number;
   /** Level of the upper quantile. */
   readonly level: number;
+  capacities(): Capacities;
   /** What mirroring came to since the last epoch, for this PoP's next window. */
   worth(worth: Worth): void;
+  /** What this PoP would say is ready to be proposed. */
+  ready(): void;
   /** This PoP's share of a new plan. */
   planned(wanted: readonly WantedReplica[], epoch: number): void;
-  prefer(preferred: ReadonlyMap<string, PopId>): void;
+  prefer(preferred: PlanInForce['preferred']): void;
 }
 
 /** How long the others' windows are waited for: `T_grace` of the agreement. */
 const graceMs = (epochMs: number) => Math.min(2_000, epochMs / 5);
-/** Series forecast in one epoch; those known longest go first. */
-const SERIES_MAX = 10_000;
 /** Epochs after which a forecast that has not come back is given up. */
 const FORECAST_EPOCHS = 3;
 const EPOCHS_KEPT = 120;
-/** About what a tracked resource takes beside its rings. */
-const RESOURCE_BYTES = 1_200;
 
-/** Folds the windows of all PoPs into demand, forecasts it and plans, once an epoch. */
+/** Folds the windows of all PoPs into demand, has it forecast, and puts plans in force, once an epoch. */
 export function forecasterSpec(deps: ForecasterDeps): ActorSpec<ForecasterMessage> {
   return {
     name: 'forecaster',
     mailbox: { capacity: 8_192, overflow: 'drop-oldest' },
     create: async (context) => {
-      const foresight = deps.foresight();
+      const host = deps.mind();
       const { history, learned } = deps;
       const archive = new DemandArchive({ history, learned, log: context.log, metrics: context.metrics });
-      await archive.restore(foresight);
-      return new Forecaster(foresight, archive, deps, context);
+      await archive.restore(host.remote);
+      return new Forecaster(host, archive, deps, context);
     },
   };
 }
 
 class Forecaster implements Behaviour<ForecasterMessage> {
-  readonly #foresight: Foresight;
+  readonly #host: MindHost;
+  readonly #mind: MindPort;
   readonly #archive: DemandArchive;
-  readonly #bursts: BurstDetector;
   readonly #deps: ForecasterDeps;
   readonly #context: ActorContext<ForecasterMessage>;
-  readonly #accuracy = new Accuracy();
   readonly #epochs: EpochRecord[] = [];
   readonly #newest = new Map<PopId, Summary>();
-  #forecasts: ReadonlyMap<string, DemandForecast> = new Map();
   /** Monotonic ms since when series are with the workers. */
   #forecastingSince: number | undefined;
-  readonly #trends: Trends;
-  #made: MadePlan = { epoch: 0, madeAt: 0, plan: { placements: [], skips: [] } };
+  #planned: PlanState;
   #pulls = { pulls: 0, pulledBytes: 0, speculativeBytes: 0 };
   #summaries = 0;
   #requests = 0;
   #startedAt: number;
   #closedAt = 0;
+  #stopped = false;
 
   constructor(
-    foresight: Foresight,
+    host: MindHost,
     archive: DemandArchive,
     deps: ForecasterDeps,
     context: ActorContext<ForecasterMessage>,
   ) {
-    this.#foresight = foresight;
+    this.#host = host;
+    this.#mind = host.remote;
     this.#archive = archive;
-    this.#bursts = deps.bursts();
     this.#deps = deps;
     this.#context = context;
     this.#startedAt = Math.floor(deps.demand.now());
-    this.#trends = new Trends(this.#bursts, {
-      expected: (key16, region) => (this.#forecasts.get(key16 + region)?.next ?? 0) / 1000,
-      usualPerMinute: (key16, region) => this.#usual(key16, region),
-    });
+    this.#planned = { epoch: 0, madeAt: 0, basis: 'own', height: 0, hash: '', charterDiffers: false };
+    host.died.catch((error: unknown) => this.#fail(error));
   }
 
   receive(message: ForecasterMessage): void | Promise<void> {
-    const { demand } = this.#deps;
-    const foresight = this.#foresight;
+    const mind = this.#mind;
     switch (message.type) {
       case 'summary':
-        return this.#fold(message.summary);
+        this.#fold(message.summary);
+        return;
       case 'closed':
         this.#closedAt = this.#context.clock.monotonic();
         this.#context.schedule(graceMs(this.#deps.epochMs), { type: 'plan', epoch: message.epoch });
         return;
       case 'plan':
-        this.#forecast(message.epoch);
-        return;
+        return this.#forecast(message.epoch);
       case 'forecasted':
-        return this.#plan(message.epoch, message.now, message.forecasts);
+        return this.#prepare(message.epoch, message.now, message.forecasts);
+      case 'decided':
+        return this.#decided(message.decision);
       case 'requested':
-        for (const key16 of message.keys) foresight.requested(key16);
+        this.#send(mind.requested(message.keys));
         return;
       case 'mirrored':
-        foresight.mirrored(message.key16, message.size, demand.now());
+        this.#send(mind.mirrored(message.key16, message.size, this.#deps.demand.now()));
         this.#pulls.pulls += 1;
         this.#pulls.pulledBytes += message.size;
         if (message.source === 'speculative') this.#pulls.speculativeBytes += message.size;
         return;
       case 'released':
-        foresight.released(message.key16);
+        this.#send(mind.released(message.key16));
         return;
       case 'status':
-        message.reply.ok(this.#status());
+        this.#answer(message.reply, mind.status(), (status) => ({
+          ...{ ...status, epochs: [...this.#epochs], planned: this.#planned, newest: new Map(this.#newest) },
+        }));
         return;
       case 'explain':
-        message.reply.ok(this.#explain(message.key16));
+        this.#answer(message.reply, mind.explain(message.key16, this.#deps.demand.now()), (explanation) => ({
+          ...{ ...explanation, planned: this.#planned },
+        }));
         return;
       case 'plan-of':
-        message.reply.ok(this.#made);
+        this.#answer(message.reply, mind.planNow(), (plan) => ({ ...this.#planned, plan }));
         return;
       case 'trending':
-        message.reply.ok(this.#trends.list(message.limit, message.region));
+        this.#answer(message.reply, mind.trending(message.limit, message.region), (trends) => trends);
+        return;
+      case 'failed':
+        throw message.error;
     }
   }
 
   async stop(): Promise<void> {
-    await this.#archive.save(this.#foresight, true);
+    this.#stopped = true;
+    await this.#archive.save(this.#mind, true);
+    await this.#host.terminate();
+  }
+
+  /** Questions do not hold up what comes after them. */
+  #answer<A, B>(reply: Reply<B>, asked: Promise<A>, shape: (answer: A) => B): void {
+    asked.then(
+      (answer) => reply.ok(shape(answer)),
+      (error: unknown) => reply.fail(coded(error, 'WORKER_FAILED')),
+    );
+  }
+
+  /** News for the mind, in order; nobody waits for it. */
+  #send(sent: Promise<unknown>): void {
+    sent.catch((error: unknown) => this.#fail(error));
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#context.self.tell({ type: 'failed', error: coded(error, 'WORKER_FAILED') });
   }
 
   #fold(summary: Summary): void {
-    const foresight = this.#foresight;
-    if (!foresight.fold(summary)) return;
-    this.#summaries += 1;
-    this.#requests += summary.requests;
-    this.#newest.set(summary.pop, summary);
-    this.#accuracy.came(summary);
-    for (const { key16, region, perMinute, usualPerMinute } of this.#trends.fold(summary)) {
-      this.#deps.events.emit('trend', { key16, region, perMinute, usualPerMinute });
-    }
-  }
-
-  #usual(key16: Key16, region: RegionId): number {
-    const known = this.#foresight.history.get(key16);
-    const one = known?.regions.find((demand) => demand.region === region);
-    return one ? (one.total * 60_000) / Math.max(60_000, one.last - one.first) : 0;
-  }
-
-  async #plan(epoch: number, now: number, forecasts: readonly DemandForecast[]): Promise<void> {
-    const { events, members } = this.#deps;
-    const foresight = this.#foresight;
-    foresight.setMembers(members());
-    this.#forecastingSince = undefined;
-    const rows = forecasts.map((forecast) => ({ forecast, ...pairOf(forecast.id) }));
-    this.#forecasts = new Map(forecasts.map((forecast) => [forecast.id, forecast]));
-    this.#accuracy.next(rows, now, this.#deps.horizonMs);
-    const outlooks = rows.map(({ forecast: { next, mean, upper }, key16, region }) => ({
-      key16,
-      region,
-      next,
-      mean,
-      upper,
-    }));
-    const { plan, ownShare } = foresight.epoch(now, outlooks);
-    this.#made = { epoch, madeAt: now, plan };
-    const wanted = ownShare
-      .filter((share) => share.purpose === 'mirror')
-      .map(({ key16, size, value, tier }) => ({ key16, size, value, tier }));
-    this.#deps.planned(wanted, epoch);
-    this.#deps.worth(foresight.takeWorth());
-    this.#deps.prefer(this.#preferred(plan.placements));
-    const tookMs = this.#context.clock.monotonic() - this.#closedAt;
-    const record: EpochRecord = {
-      epoch,
-      startedAt: this.#startedAt,
-      endedAt: now,
-      summaries: this.#summaries,
-      requests: this.#requests,
-      resources: foresight.history.size,
-      forecasts: outlooks.length,
-      placements: plan.placements.length,
-      ...this.#pulls,
-      tookMs,
-    };
-    this.#startedAt = now;
-    this.#pulls = { pulls: 0, pulledBytes: 0, speculativeBytes: 0 };
-    this.#summaries = 0;
-    this.#requests = 0;
-    this.#epochs.push(record);
-    if (this.#epochs.length > EPOCHS_KEPT) this.#epochs.shift();
-    this.#context.metrics.observe('epoch_seconds', tookMs / 1000);
-    this.#context.metrics.gauge('plan_placements', plan.placements.length);
-    this.#context.metrics.gauge('model_trust', foresight.skill.trust / 1000);
-    events.emit('epoch', { ...record, wanted: wanted.length });
-    await this.#archive.save(foresight);
+    const folded = this.#mind.fold(summary).then((risen) => {
+      if (risen === undefined) return;
+      this.#summaries += 1;
+      this.#requests += summary.requests;
+      this.#newest.set(summary.pop, summary);
+      for (const { key16, region, perMinute, usualPerMinute } of risen) {
+        this.#deps.events.emit('trend', { key16, region, perMinute, usualPerMinute });
+      }
+    });
+    this.#send(folded);
   }
 
   /**
-   * Has the established series forecast; the plan follows when that is done. Meanwhile this actor folds windows and
-   * answers questions. Without forecasts the plan stands on arrivals alone.
+   * Has the established series forecast; the proposal follows when that is done. Meanwhile this actor folds windows
+   * and answers questions. Without forecasts the plan stands on arrivals alone.
    */
-  #forecast(epoch: number): void {
+  async #forecast(epoch: number): Promise<void> {
     // A forecast that takes longer than an epoch is not overtaken by the next: its plan is still newer than none.
     const { clock } = this.#context;
     const busySince = this.#forecastingSince;
@@ -308,15 +287,15 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     this.#forecastingSince = clock.monotonic();
     const { pool, epochMs, demand, horizonMs, level } = this.#deps;
     const now = Math.floor(demand.now());
-    const batch = this.#batch(now);
     const done = (forecasts: readonly DemandForecast[]) =>
       void this.#context.self.tell({ type: 'forecasted', epoch, now, forecasts });
-    if (batch.length === 0) {
+    const packed = await this.#mind.packedSeries(now);
+    if (packed.ids.length === 0) {
       done([]);
       return;
     }
     pool
-      .forecastDemand(batch, { now, windowMs: epochMs * demand.speed, horizonMs, level })
+      .forecastDemand(unpackDemand(packed), { now, windowMs: epochMs * demand.speed, horizonMs, level })
       .then(done, (error: unknown) => {
         this.#context.metrics.count('errors_total', { code: codeOf(error) });
         this.#context.log.warn('no forecasts this epoch', { code: codeOf(error) });
@@ -324,69 +303,69 @@ class Forecaster implements Behaviour<ForecasterMessage> {
       });
   }
 
-  #batch(now: number): DemandHistory[] {
-    const { history } = this.#foresight;
-    const batch: DemandHistory[] = [];
-    for (const { resource, region } of history.established()) {
-      if (batch.length >= SERIES_MAX) break;
-      const series = (name: 'minute' | 'ten' | 'hour') =>
-        history.series(resource.key16, region.region, name, now);
-      const [minute, ten, hour] = [series('minute'), series('ten'), series('hour')];
-      if (!minute || !ten || !hour) continue;
-      batch.push({ id: resource.key16 + region.region, minute, ten, hour, first: region.first });
-    }
-    return batch;
-  }
-
-  /** Per site and region the PoP that is to hold most of the expected requests. */
-  #preferred(placements: readonly Placement[]): Map<string, PopId> {
-    const sums = new Map<string, Map<PopId, number>>();
-    for (const { key16, region, pop, expected } of placements) {
-      const site = this.#foresight.history.get(key16)?.site;
-      if (!site) continue;
-      const key = preferredKey(site as SiteId, region);
-      const pops = sums.get(key) ?? new Map<PopId, number>();
-      sums.set(key, pops.set(pop, (pops.get(pop) ?? 0) + expected));
-    }
-    const best = (pops: Map<PopId, number>) =>
-      [...pops].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))[0]?.[0];
-    return new Map(
-      [...sums].flatMap(([key, pops]) => {
-        const pop = best(pops);
-        return pop === undefined ? [] : [[key, pop] as const];
-      }),
+  async #prepare(epoch: number, now: number, forecasts: readonly DemandForecast[]): Promise<void> {
+    const { epochMs, demand, members, capacities } = this.#deps;
+    const { clock, metrics } = this.#context;
+    this.#forecastingSince = undefined;
+    const prepared = await this.#mind.prepare(
+      {
+        ...{ epoch, now, at: Math.floor(clock.now()), members: members(), capacities: capacities() },
+        window: demand.at(epoch * epochMs),
+        windowMs: Math.floor(epochMs * demand.speed),
+      },
+      forecasts,
     );
+    this.#deps.worth(prepared.worth);
+    metrics.gauge('model_trust', prepared.trust / 1000);
+    this.#record(epoch, now, prepared);
+    if (prepared.plan) this.#enforce(prepared.plan, undefined);
+    this.#deps.ready();
+    await this.#archive.save(this.#mind);
   }
 
-  #status(): ForecasterStatus {
-    const foresight = this.#foresight;
-    return {
-      epochs: [...this.#epochs],
-      resources: foresight.history.size,
-      series: foresight.history.rings.size,
-      historyBytes: foresight.history.rings.size * RING_BYTES + foresight.history.size * RESOURCE_BYTES,
-      parameters: foresight.parameters,
-      skill: foresight.skill,
-      mirrors: foresight.mirrors,
-      outcome: foresight.outcome,
-      forecastAccuracy: this.#accuracy.rows(),
-      newest: new Map(this.#newest),
-    };
-  }
-
-  #explain(key16: Key16): ForecastExplanation {
-    const { demand } = this.#deps;
-    const foresight = this.#foresight;
-    const now = demand.now();
-    const explanation = foresight.explain(key16);
-    const forecasts = explanation.regions.flatMap(({ region }) => {
-      const forecast = this.#forecasts.get(key16 + region);
-      const recent = foresight.history.series(key16, region, 'minute', now)?.values ?? [];
-      return forecast ? [{ ...forecast, region, recent }] : [];
+  async #decided(decision: Decision): Promise<void> {
+    const plan = await this.#mind.planAgreed();
+    this.#deps.events.emit('decision', {
+      ...{ height: decision.height, hash: decision.hash, stateHash: decision.stateHash },
+      // A later height may have been decided meanwhile: its plan is its own.
+      planHash: plan?.height === decision.height ? plan.hash : null,
+      included: decision.included,
+      members: decision.roster.length,
+      jumped: decision.jumped,
+      again: decision.again,
     });
-    return { epoch: this.#made.epoch, madeAt: this.#made.madeAt, explanation, forecasts };
+    if (plan?.height === decision.height) this.#enforce(plan, decision);
+  }
+
+  #record(epoch: number, now: number, { resources, forecasts }: Prepared): void {
+    this.#epochs.push({
+      ...{ epoch, startedAt: this.#startedAt, endedAt: now, resources, forecasts },
+      ...{ summaries: this.#summaries, requests: this.#requests, ...this.#pulls },
+      ...{ basis: 'undecided', decision: undefined, planHash: undefined, placements: 0, tookMs: 0 },
+    });
+    if (this.#epochs.length > EPOCHS_KEPT) this.#epochs.shift();
+    this.#startedAt = now;
+    this.#pulls = { pulls: 0, pulledBytes: 0, speculativeBytes: 0 };
+    this.#summaries = 0;
+    this.#requests = 0;
+  }
+
+  #enforce(plan: PlanInForce, decision: Decision | undefined): void {
+    const { basis, height, hash, placements, wanted, preferred, charterDiffers } = plan;
+    const { metrics, clock } = this.#context;
+    const madeAt = Math.floor(this.#deps.demand.now());
+    const last = this.#epochs.at(-1);
+    const epoch = last?.epoch ?? 0;
+    this.#planned = { epoch, madeAt, basis, height, hash, charterDiffers };
+    this.#deps.planned(wanted, epoch);
+    this.#deps.prefer(preferred);
+    metrics.gauge('plan_placements', placements);
+    if (last?.basis !== 'undecided') return;
+    const tookMs = clock.monotonic() - this.#closedAt;
+    metrics.observe('epoch_seconds', tookMs / 1000);
+    const record = { ...last, basis, decision, planHash: hash, placements, tookMs };
+    this.#epochs[this.#epochs.length - 1] = record;
+    const { decision: _, ...told } = record;
+    this.#deps.events.emit('epoch', { ...told, height, wanted: wanted.length });
   }
 }
-
-/** The parts of a series' id: 32 hex digits, then the region. */
-const pairOf = (id: string) => ({ key16: id.slice(0, 32) as Key16, region: id.slice(32) as RegionId });

@@ -1,13 +1,17 @@
-import { BurstDetector, FAST_BURSTS, MINUTE_BURSTS } from '../forecasting/bursts.ts';
-import { Foresight, type Member } from '../forecasting/foresight.ts';
+import type { AgreementSetup } from '../forecasting/agreed-forecast.ts';
+import { BurstDetector, FAST_BURSTS } from '../forecasting/bursts.ts';
+import type { Member } from '../forecasting/foresight.ts';
+import type { MindOptions } from '../forecasting/mind.ts';
 import type { Charter, Site } from '../protocol/charter.ts';
 import { siteAllows } from '../protocol/charter.ts';
-import type { PresageError } from '../protocol/errors.ts';
+import type { Decision } from '../protocol/decision.ts';
+import { PresageError } from '../protocol/errors.ts';
 import type { HistoryRow } from '../protocol/history.ts';
 import type { HybridClock } from '../protocol/hybrid-clock.ts';
 import type { ContentHash, Key16, PopId, RegionId, ResourceKey } from '../protocol/ids.ts';
 import type {
   Clock,
+  Database,
   DemandClock,
   Events,
   Gossip,
@@ -22,9 +26,15 @@ import type { Verify } from '../protocol/purge.ts';
 import type { Replica, ReplicaSource } from '../protocol/replica.ts';
 import type { RoutingTable } from '../protocol/routing.ts';
 import type { Capacities } from '../protocol/summary.ts';
+import { type AgreementMessage, agreementSpec } from './agreement.ts';
 import { type AnnouncerMessage, announcerSpec, type OwnAnnouncement } from './announcer.ts';
 import { type CatalogueMessage, catalogueSpec } from './catalogue.ts';
-import { type DemandForecaster, type ForecasterMessage, forecasterSpec } from './forecaster.ts';
+import {
+  type DemandForecaster,
+  type ForecasterMessage,
+  forecasterSpec,
+  type MindHost,
+} from './forecaster.ts';
 import type { Intake } from './intake.ts';
 import { type InvalidatorMessage, invalidatorSpec } from './invalidator.ts';
 import type { ActorRef } from './kernel/actor.ts';
@@ -35,7 +45,7 @@ import { type ObserverMessage, observerSpec } from './observer.ts';
 import type { Puller } from './puller.ts';
 import type { PurgeLedger } from './purge-ledger.ts';
 import type { LocalReplicas } from './replica-index.ts';
-import { type PopCard, type RouterMessage, routerSpec } from './router.ts';
+import { type PopCard, preferredKey, type RouterMessage, routerSpec } from './router.ts';
 import { type SentinelMessage, sentinelSpec } from './sentinel.ts';
 import { newestReplica } from './supplier.ts';
 
@@ -67,11 +77,15 @@ export interface ActorsDeps {
   readonly names: Names;
   readonly intake: Intake;
   readonly pool: DemandForecaster;
+  /** Absent where there are no founders to agree with: this PoP then plans alone. */
+  readonly agreement: AgreementMembership | undefined;
+  readonly database: Database;
   readonly history: Table<HistoryRow[1]>;
   readonly learned: Table<unknown>;
   readonly announcements: Table<OwnAnnouncement>;
   readonly card: PopCard;
   yieldTurn(): Promise<void>;
+  startMind(options: MindOptions): MindHost;
   capacities(): Capacities;
   siteOf(key: ResourceKey): Site | undefined;
   siteById(id: Site['id']): Site | undefined;
@@ -85,6 +99,16 @@ export interface ActorsDeps {
   swap(table: RoutingTable): void;
 }
 
+/** This PoP's part in the agreement. */
+export interface AgreementMembership {
+  readonly setup: Omit<AgreementSetup, 'records'>;
+  /** What it asks to be let in with while it is no member. */
+  readonly joining: Uint8Array | undefined;
+  /** Its word that it goes, good for heights `from` to `to`. */
+  leave(from: number, to: number): Uint8Array;
+  decided(decision: Decision): void;
+}
+
 /** The running actors, by role. */
 export interface Actors {
   readonly system: ActorSystem;
@@ -93,6 +117,7 @@ export interface Actors {
   readonly observer: ActorRef<ObserverMessage>;
   readonly sentinel: ActorRef<SentinelMessage>;
   readonly forecaster: ActorRef<ForecasterMessage>;
+  readonly agreement: ActorRef<AgreementMessage> | undefined;
   readonly mirror: ActorRef<MirrorMessage>;
   readonly router: ActorRef<RouterMessage>;
   readonly announcer: ActorRef<AnnouncerMessage>;
@@ -118,8 +143,20 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     [deps.card, ...deps.known().flatMap((pop) => deps.certificateOf(pop) ?? [])].map(
       ({ pop, name, region }) => ({ id: pop, name, region }),
     );
-  const foresightOf = () =>
-    new Foresight({ self, charter, members: members(), historyBytes: deps.historyBytes });
+  const { agreement: membership } = deps;
+  let host: MindHost | undefined;
+  const startMind = () => {
+    host = deps.startMind({
+      ...{ self, region: deps.region, charter, members: members(), historyBytes: deps.historyBytes },
+      agrees: membership !== undefined,
+    });
+    return host;
+  };
+  /** The mind starts with the forecaster, before whatever else asks it. */
+  const mind = () => {
+    if (!host) throw new PresageError('ACTOR_STOPPED', 'the mind has not started');
+    return host.remote;
+  };
   const held = (key16: Key16) => newestReplica(replicas, key16, undefined);
   const nameOf = (pop: PopId) => (pop === self ? deps.name : deps.certificateOf(pop)?.name);
   const holders = (key16: Key16) => [
@@ -202,9 +239,11 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
   );
   const forecaster: ActorRef<ForecasterMessage> = system.actor(
     forecasterSpec({
-      ...{ foresight: foresightOf, pool: deps.pool, bursts: () => new BurstDetector(MINUTE_BURSTS) },
-      ...{ demand, events, history: deps.history, learned: deps.learned, members },
+      ...{ mind: startMind, pool: deps.pool, demand, events, members },
+      ...{ history: deps.history, learned: deps.learned },
       ...{ epochMs: charter.epochMs, horizonMs: charter.horizonMs, level: LEVEL },
+      capacities: () => deps.capacities(),
+      ready: () => void agreement?.tell({ type: 'propose' }),
       worth: (taken) => {
         worth = taken;
       },
@@ -212,9 +251,32 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
         mirror.tell({ type: 'plan', wanted });
         sentinel.tell({ type: 'planned', epoch, listed: new Set(wanted.map(({ key16 }) => key16)) });
       },
-      prefer: (preferred) => void router.tell({ type: 'preferred', preferred }),
+      prefer: (preferred) =>
+        void router.tell({
+          type: 'preferred',
+          preferred: new Map(preferred.map(([site, region, pop]) => [preferredKey(site, region), pop])),
+        }),
     }),
   );
+  const agreement: ActorRef<AgreementMessage> | undefined =
+    membership &&
+    system.actor(
+      agreementSpec({
+        ...{ self, database: deps.database, gossip, streams, peers },
+        ...{ genesis: membership.setup.genesis, joining: membership.joining },
+        machine: {
+          join: (records) => mind().join({ ...membership.setup, records }),
+          step: (input, now, at) => mind().step(input, now, at),
+          heard: (from, bytes, now, at) => mind().heard(from, bytes, now, at),
+        },
+        leave: (from, to) => membership.leave(from, to),
+        decided: (decision) => {
+          forecaster.tell({ type: 'decided', decision });
+          membership.decided(decision);
+        },
+        degraded: (degraded) => events.emit('degraded', { degraded }),
+      }),
+    );
   const observer: ActorRef<ObserverMessage> = system.actor(
     observerSpec({
       ...{ intake: deps.intake, gossip, peers, demand, epochMs: charter.epochMs, sequence: deps.sequence },
@@ -247,13 +309,26 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
 
   const root = system.group('pop', 'one-for-one', INTENSITY, [
     system.group('store', 'rest-for-one', INTENSITY, [catalogue, invalidator]),
-    system.group('demand', 'rest-for-one', INTENSITY, [mirror, forecaster, sentinel, observer]),
+    system.group('demand', 'rest-for-one', INTENSITY, [
+      ...[mirror, forecaster, ...(agreement ? [agreement] : []), sentinel, observer],
+    ]),
     router,
     announcer,
   ]);
   await system.start(root, failed);
   return {
-    ...{ system, invalidator, catalogue, observer, sentinel, forecaster, mirror, router, announcer },
+    ...{
+      system,
+      invalidator,
+      catalogue,
+      observer,
+      sentinel,
+      forecaster,
+      agreement,
+      mirror,
+      router,
+      announcer,
+    },
     stop: () => system.stop(STOP_DEADLINE_MS),
   };
 }

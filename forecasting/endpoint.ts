@@ -12,6 +12,15 @@ export type Remote<T> = {
     : never;
 };
 
+/** An object of this thread behind the same interface: for tests and the simulator, which run on virtual time. */
+export function sameThread<T extends object>(object: T): Remote<T> {
+  const methods = object as unknown as Record<PropertyKey, (...args: unknown[]) => unknown>;
+  return new Proxy(Object.create(null) as Remote<T>, {
+    get: (_, method) =>
+      method === 'then' ? undefined : async (...args: unknown[]) => methods[method]!.call(object, ...args),
+  });
+}
+
 /** A worker thread as comlink shows it. */
 export interface Thread<T> {
   /** A call under way when the thread ends fails with `WORKER_FAILED`, and so does every later one. */

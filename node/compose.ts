@@ -6,6 +6,7 @@ import { Puller } from '../actors/puller.ts';
 import type { PopCard } from '../actors/router.ts';
 import { supply } from '../actors/supplier.ts';
 import { type Actors, startActors } from '../actors/tree.ts';
+import { startMind } from '../forecasting/mind-thread.ts';
 import { ForecastPool } from '../forecasting/pool.ts';
 import { codeOf, PresageError } from '../protocol/errors.ts';
 import { createGeography } from '../protocol/geography.ts';
@@ -17,6 +18,7 @@ import { demandClock, systemClock } from './adapters/clock.ts';
 import type { Network } from './adapters/libp2p.ts';
 import { soloNetwork } from './adapters/solo.ts';
 import { zstd } from './adapters/zstd.ts';
+import { agreementMembership } from './agreement-membership.ts';
 import { Capacity } from './capacity.ts';
 import type { Config, Explained } from './config.ts';
 import { demandOfEdge, LogDemand } from './demand-source.ts';
@@ -79,6 +81,8 @@ export interface Running {
 }
 
 const SAMPLE_MS = 500;
+/** Longest that the other members are given to hear that this PoP leaves. */
+const LEAVE_MS = 2_000;
 /** Share of an epoch after which series that are not forecast yet get the cheap answer. */
 const FORECAST_SHARE = 0.8;
 
@@ -208,6 +212,8 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       ...{ hybrid: store.hybrid, ledger: store.ledger, replicas: store.replicas, pool },
       // A number above all that were sent before, also after the loss of the disk.
       sequence: Math.floor(clock.now() / 1_000),
+      ...{ database, startMind },
+      agreement: agreementMembership(identity, random, () => undefined),
       verify: purgeVerifier(() => true),
       history: database.table(HISTORY),
       learned: database.table(LEARNED),
@@ -231,6 +237,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     deps.failed,
   );
   onClose('actors', () => actors.stop(), 10_000);
+  onClose('leave', () => actors.agreement?.ask<void>((reply) => ({ type: 'leave', reply }), LEAVE_MS));
   supply({
     ...{ index: store.replicas, blobs: store.blobs, streams, compressor: zstd, demand, metrics, nameOf },
     site: (id) => sites.ofId(id),
@@ -312,6 +319,9 @@ function loneAddresses(config: Config, family: 4 | 6): readonly string[] {
 
 function lacksOf({ identity, peers, store, capacity, config }: Daemon): string[] {
   const lacks: string[] = [];
+  if (!identity.cluster) {
+    lacks.push('no list of founders, so that nothing is agreed on: sign one with `presage keys founders`');
+  }
   if (identity.charter.sites.length === 0) lacks.push('no site: start with --origin URL, or give a charter');
   if (identity.membership && config.p2p.bootstrap.length > 0 && peers.connected().length === 0) {
     lacks.push('no peer is connected: check p2p.bootstrap and the path to it');

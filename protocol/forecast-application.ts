@@ -47,6 +47,11 @@ export class ForecastApplication implements Application {
     return !knowsRules(this.stateOf(encoded));
   }
 
+  /** The proposal in a body that was included, to be looked at; undefined for an empty one. */
+  proposalOf(body: Uint8Array): Proposal | undefined {
+    return this.#proposalOf(body, 1);
+  }
+
   propose(epoch: Epoch, operations: readonly Uint8Array[]): Proposed {
     const body = this.#bodyOf(epoch, operations);
     return { body, carried: this.#proposalOf(body, epoch.roster.length)?.operations ?? [] };

@@ -21,6 +21,8 @@ export interface Clock {
 export interface DemandClock {
   readonly speed: number;
   now(): number;
+  /** Demand time at a real time, Unix ms: for a beat the same at every PoP, whenever it is asked. */
+  at(realMs: number): number;
 }
 
 /** Seeded in the simulator and the tests, from the system's entropy in the daemon. */
@@ -82,6 +84,8 @@ export const TOPICS = {
   purge: { id: 'purge/1', maxBytes: 16 * 1024, flood: true },
   catalogue: { id: 'catalogue/1', maxBytes: 64 * 1024, flood: false },
   announcement: { id: 'announcement/1', maxBytes: 32 * 1024, flood: false },
+  /** Short-lived TXT records. */
+  record: { id: 'record/1', maxBytes: 16 * 1024, flood: true },
   /** PROPOSE, ECHO and VOTE of the agreement. */
   agree: { id: 'agree/1', maxBytes: 64 * 1024, flood: false },
 } as const;
@@ -113,6 +117,15 @@ export const PROTOCOLS = {
   name: { id: '/presage/name/1', maxRequestBytes: 64 * 1024, maxReplyBytes: 1 << 20, concurrency: 4 },
   /** Leases for the ranked origin fetch. */
   lease: { id: '/presage/lease/1', maxRequestBytes: 4096, maxReplyBytes: 4096, concurrency: 64 },
+  /** Short-lived TXT records: delivery, which the reply acknowledges, and comparison. */
+  record: {
+    id: '/presage/record/1',
+    maxRequestBytes: 512 * 1024,
+    maxReplyBytes: 512 * 1024,
+    concurrency: 4,
+  },
+  /** What the operator signed and this PoP lacks: a charter by its hash, the founders, a list of revocations. */
+  charter: { id: '/presage/charter/1', maxRequestBytes: 64, maxReplyBytes: 513 * 1024, concurrency: 4 },
   /** Bodies, decisions and requests for them; one-way, the reply is empty. */
   agreeSync: { id: '/presage/agree-sync/1', maxRequestBytes: 16 << 20, maxReplyBytes: 16, concurrency: 16 },
 } as const;
@@ -212,6 +225,10 @@ export interface Blobs {
   close(): Promise<void>;
 }
 export type Tier = 'memory' | 'disk';
+/** How a content is kept: `sealed` ones stand on disk encrypted. Once sealed, always sealed. */
+export interface Keeping {
+  readonly sealed: boolean;
+}
 export interface BlobWriter {
   write(bytes: Uint8Array): Promise<void>;
   /** Makes the content durable and visible. */
@@ -225,10 +242,6 @@ export interface Manifest {
   readonly chunks: readonly ContentHash[];
 }
 export interface BlobAssembler {
-/** How a content is kept: `sealed` ones stand on disk encrypted. Once sealed, always sealed. */
-export interface Keeping {
-  readonly sealed: boolean;
-}
   /** Chunks that are still missing. */
   missing(): readonly number[];
   /** Fails with `CONTENT_MISMATCH` if the bytes do not hash to the chunk's name. */

@@ -27,7 +27,10 @@ export class PushedDemand implements DemandClock {
   readonly speed = 1;
   #ahead = 0;
   now(): number {
-    return Date.now() + this.#ahead;
+    return this.at(Date.now());
+  }
+  at(realMs: number): number {
+    return realMs + this.#ahead;
   }
   push(ms: number): void {
     this.#ahead += ms;

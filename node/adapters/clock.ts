@@ -26,7 +26,8 @@ export function demandClock(
   clock: Pick<Clock, 'now'>,
   { offsetMs = 0, speed = 1 }: { offsetMs?: number; speed?: number } = {},
 ): DemandClock {
-  return { speed, now: () => offsetMs + Math.floor(clock.now() * speed) };
+  const at = (realMs: number) => offsetMs + Math.floor(realMs * speed);
+  return { speed, at, now: () => at(clock.now()) };
 }
 
 /** The offset at which demand time is `demandMs` when real time is `realMs`. */

@@ -32,6 +32,7 @@ export function statusView(s: StatusResult): string {
     ...s.addresses.p2p.map((address): [string, Cell] => ['p2p', address]),
     ...s.addresses.rpc.map((address): [string, Cell] => ['rpc', address]),
     ['epoch', `${s.epoch.number}, ${span(s.epoch.lengthMs)} each`],
+    ...agreementRows(s),
     ['peers', `${s.peers.connected} of ${s.peers.known} connected`],
     [
       'requests',
@@ -69,17 +70,42 @@ export function statusView(s: StatusResult): string {
   return [fields(rows), ...(lacks.length === 0 ? [] : ['', ...lacks]), ...errors].join('\n');
 }
 
+function agreementRows({ agreement }: StatusResult): [string, Cell][] {
+  if (!agreement) return [];
+  const { height, members, included, stateHash, planHash, weight, voting } = agreement;
+  const short = (hash: string | null) => (hash === null ? '-' : hash.slice(0, 16));
+  return [
+    [
+      'agreement',
+      `height ${height}, ${included} of ${members} proposals, weight ${decimal(weight)}${voting ? '' : ', not voting'}`,
+    ],
+    ['state, plan', `${short(stateHash)}, ${short(planHash)}`],
+  ];
+}
+
 export const peersView = ({ peers }: PeersResult): string =>
   table(
-    ['name', 'region', 'state', '>rtt ms', '>load', '>free', 'since', 'certificate until', 'peer id'],
+    [
+      'name',
+      'region',
+      'state',
+      '>weight',
+      '>missed',
+      '>rtt ms',
+      '>load',
+      '>free',
+      'certificate until',
+      'peer id',
+    ],
     peers.map((p) => [
       p.name,
       p.region,
       p.state,
+      p.weight === null ? null : decimal(p.weight),
+      p.missed,
       p.roundTripMs === null ? null : decimal(p.roundTripMs),
       p.load === null ? null : percent(p.load),
       p.storageFreeBytes === null ? null : bytes(p.storageFreeBytes),
-      instant(p.since),
       instant(p.certificateExpires),
       p.pop,
     ]),
@@ -89,6 +115,8 @@ export const epochsView = ({ epochs }: EpochsResult): string =>
   table(
     [
       '>epoch',
+      '>height',
+      'state hash',
       'end',
       'state',
       '>PoPs',
@@ -102,6 +130,8 @@ export const epochsView = ({ epochs }: EpochsResult): string =>
     ],
     epochs.map((e) => [
       e.number,
+      e.height,
+      e.decision?.slice(0, 12) ?? null,
       instant(e.endedAt),
       e.state,
       e.summaries,

@@ -38,7 +38,8 @@ export async function forecast(
   { resource, region }: Params<'forecast'>,
 ): Promise<ForecastResult> {
   const { key16 } = resourceOf(daemon, resource);
-  const { explanation, forecasts, madeAt } = await explanationOf(daemon, key16);
+  const { explanation, forecasts, planned } = await explanationOf(daemon, key16);
+  const { madeAt } = planned;
   const { horizonMs } = daemon.identity.charter;
   const established = forecasts.map((one) => ({
     region: one.region as string,
@@ -75,7 +76,7 @@ export async function forecast(
 }
 
 export async function plan(daemon: Daemon, { limit, pop }: Params<'plan'>): Promise<PlanResult> {
-  const { epoch, madeAt, plan: made } = await currentPlan(daemon);
+  const { epoch, madeAt, basis, plan: made } = await currentPlan(daemon);
   const wanted = made.placements.filter(
     (one) => pop === undefined || one.pop === pop || popName(daemon, one.pop) === pop,
   );
@@ -108,7 +109,7 @@ export async function plan(daemon: Daemon, { limit, pop }: Params<'plan'>): Prom
       ],
     };
   });
-  return { epoch, state: 'own', madeAt, resources: groups.size, bytes, placements };
+  return { epoch, state: basis, madeAt, resources: groups.size, bytes, placements };
 }
 
 function holds({ store, identity }: Daemon, { key16, pop, purpose }: Placement): boolean {

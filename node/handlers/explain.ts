@@ -1,10 +1,11 @@
 import type { PopId } from '../../protocol/ids.ts';
 import type { Daemon } from '../compose.ts';
 import type { ExplainResult } from '../rpc/methods.ts';
+import { decisionSteps } from './explain-decision.ts';
 import { explanationOf, mirrorStatus } from './questions.ts';
 import { named, popName, resourceOf, stampText } from './resource.ts';
 
-type Step = ExplainResult['steps'][number];
+export type Step = ExplainResult['steps'][number];
 
 const MILLI = 1_000;
 /** Features named beside a chance, the most telling first. */
@@ -15,7 +16,7 @@ export async function explain(daemon: Daemon, text: string): Promise<ExplainResu
   const { store, identity, names } = daemon;
   const { key16, key, site } = resourceOf(daemon, text);
   if (key !== undefined && site !== undefined) names.learn(key16, { key, site });
-  const [{ explanation, forecasts, epoch, madeAt }, mirror] = await Promise.all([
+  const [{ explanation, forecasts, decided, planned }, mirror] = await Promise.all([
     explanationOf(daemon, key16),
     mirrorStatus(daemon),
   ]);
@@ -77,13 +78,7 @@ export async function explain(daemon: Daemon, text: string): Promise<ExplainResu
       },
     );
   }
-  add(
-    'decision',
-    'every PoP plans from its own forecasts: there is no agreement yet',
-    { epoch },
-    null,
-    madeAt === 0 ? null : madeAt,
-  );
+  for (const step of decisionSteps(decided, planned, name)) steps.push(step);
   for (const one of explanation.placements) {
     add('plan', `${one.purpose === 'keep' ? 'kept' : 'mirrored'} at ${name(one.pop)} for ${one.region}`, {
       pop: name(one.pop),

@@ -1,3 +1,4 @@
+import type { ForecasterStatus } from '../../actors/forecaster.ts';
 import type { Daemon } from '../compose.ts';
 import type { ConfigResult, EpochsResult, PeersResult, StatusResult } from '../rpc/methods.ts';
 import { VERSION } from '../version.ts';
@@ -20,7 +21,7 @@ export async function status(daemon: Daemon, addresses: DoorAddresses): Promise<
     metrics.value('pulled_bytes_total', { source: 'speculative' }),
     metrics.errors(),
   ]);
-  const lacks = [...daemon.lacks()];
+  const lacks = [...daemon.lacks(), ...lacksOfAgreement(forecaster)];
   const usage = store.blobs.usage();
   const last = forecaster.epochs.at(-1);
   const epochMs = identity.charter.epochMs;
@@ -30,8 +31,7 @@ export async function status(daemon: Daemon, addresses: DoorAddresses): Promise<
     region: identity.region,
     cluster: identity.membership?.cluster.name ?? null,
     version: VERSION,
-    // There is no agreement yet: every PoP plans from its own forecasts.
-    mode: network ? 'degraded' : 'alone',
+    mode: !network ? 'alone' : agreeing(forecaster) ? 'agreed' : 'degraded',
     ready: addresses.http !== undefined || config.http.listen === undefined,
     lacks,
     startedAt: daemon.startedAt,
@@ -78,20 +78,73 @@ export async function status(daemon: Daemon, addresses: DoorAddresses): Promise<
       historyBytes: forecaster.historyBytes,
       historyBudget: config.memory.history,
     },
+    agreement: agreementOf(daemon, forecaster),
     purges: { applied: invalidator.purges, unacknowledged: invalidator.waiting },
     residentBytes: process.memoryUsage.rss(),
     errors: [...errors],
   };
 }
 
+const agreeing = ({ agreement, planned }: ForecasterStatus): boolean =>
+  planned.basis === 'agreed' && agreement?.degraded === false && !agreement.diverged;
+
+function agreementOf(
+  { identity }: Daemon,
+  { agreement, planned }: ForecasterStatus,
+): StatusResult['agreement'] {
+  if (!agreement) return null;
+  const { decision, members, voting, degraded, diverged, rules, resources, stateBytes } = agreement;
+  const own = members.find(({ pop }) => pop === identity.self);
+  return {
+    height: decision?.height ?? 0,
+    header: decision?.hash ?? null,
+    stateHash: decision?.stateHash ?? null,
+    planHash: planned.basis === 'agreed' ? planned.hash : null,
+    planHeight: planned.height,
+    included: decision?.included ?? 0,
+    members: members.length,
+    ...{ member: own !== undefined, voting, degraded, diverged },
+    passive: decision?.passive ?? false,
+    rules,
+    charterVersion: decision?.charter.version ?? 0,
+    weight: (own?.weight ?? 0) / 1_000,
+    ...{ resources, stateBytes },
+  };
+}
+
+/** What keeps the PoP from agreeing, with the remedy. */
+function lacksOfAgreement({ agreement, planned }: ForecasterStatus): string[] {
+  if (!agreement) return [];
+  const { decision, degraded, diverged } = agreement;
+  const lacks: string[] = [];
+  if (diverged) {
+    lacks.push(
+      'the others decided a state that was not computed here, so that this PoP votes no more: compare versions, ' +
+        'then give it a new key and certificate and an empty data directory',
+    );
+  } else if (decision?.passive) {
+    lacks.push('the cluster decides by rules that this version does not know: upgrade');
+  } else if (degraded) {
+    lacks.push(
+      'nothing was decided for three epochs: too few members are up or reachable, see `presage peers`',
+    );
+  }
+  if (planned.charterDiffers) lacks.push('the charter that was decided has not arrived yet');
+  return lacks;
+}
+
 export async function peersOf(daemon: Daemon): Promise<PeersResult> {
   const { identity, network, peers } = daemon;
-  const [{ newest }, { inStep }] = await Promise.all([forecasterStatus(daemon), invalidatorStatus(daemon)]);
+  const [{ newest, agreement }, { inStep }] = await Promise.all([
+    forecasterStatus(daemon),
+    invalidatorStatus(daemon),
+  ]);
   const connected = new Set(peers.connected());
   const row = (pop: typeof identity.self): PeersResult['peers'][number] => {
     const own = pop === identity.self;
     const certificate = own ? identity.membership?.own : network?.certificateOf(pop);
     const summary = newest.get(pop);
+    const member = agreement?.members.find((one) => one.pop === pop);
     return {
       pop,
       name: popName(daemon, pop),
@@ -108,6 +161,9 @@ export async function peersOf(daemon: Daemon): Promise<PeersResult> {
       bandwidthFree: summary ? summary.capacities.fillKiBps * 1024 : null,
       lastSummaryAt: summary?.to ?? null,
       purgesInStep: own ? null : inStep.includes(pop),
+      member: member !== undefined,
+      weight: member ? member.weight / 1_000 : null,
+      missed: member?.missed ?? null,
     };
   };
   const others = (network?.known() ?? []).map(row).sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -120,12 +176,15 @@ export async function epochs(daemon: Daemon, limit: number): Promise<EpochsResul
     epochs: records
       .slice(-limit)
       .reverse()
-      .map(({ epoch, tookMs, ...rest }) => ({
-        number: epoch,
-        state: 'own' as const,
+      .map(({ epoch, basis, decision, planHash, ...rest }) => ({
         ...rest,
-        decision: null,
-        tookMs,
+        number: epoch,
+        state: basis,
+        height: decision?.height ?? null,
+        decision: decision?.stateHash ?? null,
+        header: decision?.hash ?? null,
+        planHash: planHash ?? null,
+        included: decision?.included ?? null,
       })),
   };
 }

@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, sign, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,13 +7,17 @@ import { describe, expect, it } from 'vitest';
 import { type AgreementMessage, agreementSpec } from '../../../actors/agreement.ts';
 import type { ActorRef } from '../../../actors/kernel/actor.ts';
 import { ActorSystem } from '../../../actors/kernel/system.ts';
+import { AgreedForecast, type AgreementSetup } from '../../../forecasting/agreed-forecast.ts';
 import { systemClock } from '../../../node/adapters/clock.ts';
 import { openLevel } from '../../../node/adapters/level.ts';
-import type { Application, Decided } from '../../../protocol/agreement-steps.ts';
-import type { PopId } from '../../../protocol/ids.ts';
-import { popIdOf, publicKeyFromRaw, publicKeyOf } from '../../../protocol/pop-key.ts';
+import { inspect } from '../../../protocol/certificate.ts';
+import type { Decision } from '../../../protocol/decision.ts';
+import type { OwnView } from '../../../protocol/forecast-application.ts';
+import type { Key16, PopId, RegionId, SiteId } from '../../../protocol/ids.ts';
+import { popIdOf } from '../../../protocol/pop-key.ts';
 import type { Database } from '../../../protocol/ports.ts';
 import {
+  certify,
   createOperator,
   newKey,
   startPop,
@@ -25,22 +29,29 @@ import {
 
 const SIZE = 4;
 const EPOCH_MS = 1_000;
-const application: Application = {
-  propose: ({ height }) => ({
-    body: Buffer.from(`proposal for ${height} ${systemRandom.uint32()}`),
-    carried: [],
-  }),
-  validate: (body) => body.length > 0,
-  apply: ({ state }, included) => {
-    const hash = createHash('sha256').update(state);
-    for (const { slot, body } of included) hash.update(Uint8Array.of(slot)).update(body);
-    return { state: hash.digest(), roster: undefined };
-  },
-};
+/** A forecast of one resource that no two PoPs make alike. */
+const viewAt = (at: number): OwnView => ({
+  ...{ at, window: at, windowMs: EPOCH_MS, windowShare: 100, uses: [] },
+  cap: { storageBudgetMiB: 100, fillKiBps: 1_000, load: 0, state: 'up' },
+  resources: [
+    {
+      key16: '0123456789abcdef0123456789abcdef' as Key16,
+      ...{ site: 'main' as SiteId, size: 10_000, holders: [] },
+      demand: [
+        {
+          region: 'eu' as RegionId,
+          ...{ expected: 1_000 + (systemRandom.uint32() % 1_000), chance: 700, credit: 600, held: true },
+        },
+      ],
+    },
+  ],
+  observed: () => 1_000,
+  series: () => undefined,
+});
 
 /** A member with real network, signatures and disk. */
 class Member {
-  readonly decided: Decided[] = [];
+  readonly decided: Decision[] = [];
   #network: TestPop | undefined;
   #database: Database | undefined;
   #system: ActorSystem | undefined;
@@ -48,44 +59,57 @@ class Member {
   readonly #directory: string;
   readonly #operator = operator;
   readonly self: PopId;
+  readonly sealed: Uint8Array;
 
   constructor(key: KeyObject, directory: string) {
     this.#key = key;
     this.#directory = directory;
     this.self = popIdOf(key);
+    this.sealed = certify(operator, key);
   }
 
   get height(): number {
-    return this.decided.at(-1)?.header.height ?? 0;
+    return this.decided.at(-1)?.height ?? 0;
   }
 
   addresses(): string[] {
     return this.#network?.addresses().slice(0, 1) ?? [];
   }
 
-  async start(founders: readonly PopId[], bootstrap: string[]): Promise<void> {
+  async start(founders: AgreementSetup['founders'], bootstrap: string[]): Promise<void> {
     this.#network = await startPop(this.#operator, { privateKey: this.#key, bootstrap });
     const { gossip, streams, peers, metrics } = this.#network;
     const log = testLog();
     this.#database = await openLevel(join(this.#directory, this.self), { log, metrics });
     this.#system = new ActorSystem({ clock: systemClock, log, metrics, yieldTurn: () => setImmediate() });
+    let forecast: AgreedForecast | undefined;
     const agreement: ActorRef<AgreementMessage> = this.#system.actor(
       agreementSpec({
-        ...{ database: this.#database, gossip, streams, peers },
-        decided: (decided) => this.decided.push(decided),
-        options: {
-          ...{
-            self: this.self,
-            genesis: operator.genesis,
-            founders,
-            origin: new Uint8Array(32),
-            application,
+        ...{ self: this.self, genesis: operator.genesis, database: this.#database, gossip, streams, peers },
+        machine: {
+          join: async (records) => {
+            forecast = new AgreedForecast(
+              this.self,
+              {
+                ...{
+                  genesis: operator.genesis,
+                  operatorKey: operator.cluster.operatorKey,
+                  founders,
+                  records,
+                },
+                ...{ epochMs: EPOCH_MS, seed: systemRandom.uint32() },
+                privateKey: new Uint8Array(this.#key.export({ format: 'der', type: 'pkcs8' })),
+              },
+              () => viewAt(Date.now()),
+            );
           },
-          ...{ random: systemRandom, epochMs: EPOCH_MS },
-          sign: (message) => new Uint8Array(sign(null, message, this.#key)),
-          verify: (pop, message, signature) =>
-            verify(null, message, publicKeyFromRaw(publicKeyOf(pop)), signature),
+          step: async (input, now) => forecast!.step(input, now),
+          heard: async (from, bytes, now) => forecast!.heard(from, bytes, now),
         },
+        joining: undefined,
+        leave: () => new Uint8Array(0),
+        decided: (decision) => this.decided.push(decision),
+        degraded: () => undefined,
       }),
     );
     const root = this.#system.group('root', 'one-for-one', { restarts: 0, withinMs: 1_000 }, [agreement]);
@@ -107,7 +131,10 @@ describe('four PoPs on a real network, with real keys and disks', () => {
   it('decide the same heights, one of them through a restart', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'presage-agreement-'));
     const members = Array.from({ length: SIZE }, () => new Member(newKey(), directory));
-    const founders = members.map(({ self }) => self);
+    const founders = members.map(({ sealed }) => ({
+      certificate: inspect(sealed, operator.cluster.operatorKey, operator.genesis),
+      sealed,
+    }));
     const [last] = members.slice(-1);
     const up = async (member: Member) =>
       member.start(
@@ -125,13 +152,13 @@ describe('four PoPs on a real network, with real keys and disks', () => {
       await until('all together', () => members.every(({ height }) => height >= away + 5), 30_000);
       // It votes again, it does not just follow.
       const voted = () =>
-        last!.decided.some(({ header, jumped, again }) => header.height > away && !jumped && !again);
+        last!.decided.some(({ height, jumped, again }) => height > away && !jumped && !again);
       await until('a vote after the restart', voted, 30_000);
       const hashes = new Map<number, string>();
-      for (const { header, hash } of members.flatMap(({ decided }) => decided)) {
-        expect(hashes.get(header.height) ?? hash).toBe(hash);
-        hashes.set(header.height, hash);
-        expect(header.included.length).toBeGreaterThanOrEqual(3);
+      for (const { height, hash, included } of members.flatMap(({ decided }) => decided)) {
+        expect(hashes.get(height) ?? hash).toBe(hash);
+        hashes.set(height, hash);
+        expect(included).toBeGreaterThanOrEqual(3);
       }
       expect(last!.decided.some(({ again }) => again)).toBe(true);
     } finally {

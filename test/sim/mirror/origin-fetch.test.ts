@@ -83,7 +83,7 @@ class World {
     const puller = new Puller({
       ...{ index, blobs: {} as Blobs, streams, peers, clock, log: silentLog, metrics: new CountingMetrics() },
       compressor: { compress: () => undefined, expand: (bytes) => bytes },
-      demand: { speed: 1, now: () => clock.now() },
+      demand: { speed: 1, now: () => clock.now(), at: (real) => real },
       site: () => SITE,
       name: pop,
       maxObjectBytes: 1e9,

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { type ForecasterMessage, type ForecasterStatus, forecasterSpec } from '../../../actors/forecaster.ts';
 import { ActorSystem } from '../../../actors/kernel/system.ts';
-import { BurstDetector, MINUTE_BURSTS } from '../../../forecasting/bursts.ts';
 import { cheapForecast, type DemandForecast } from '../../../forecasting/demand.ts';
-import { Foresight } from '../../../forecasting/foresight.ts';
+import { sameThread } from '../../../forecasting/endpoint.ts';
+import { MindWorker } from '../../../forecasting/mind-worker.ts';
 import { loneCharter } from '../../../node/lone-charter.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../../../protocol/ids.ts';
 import type { Table } from '../../../protocol/ports.ts';
@@ -80,8 +80,17 @@ async function forecaster(options: {
   });
   const actor = system.actor<ForecasterMessage>(
     forecasterSpec({
-      foresight: () => new Foresight({ self, charter, members: [{ id: self, name: 'a', region }] }),
-      bursts: () => new BurstDetector(MINUTE_BURSTS),
+      mind: () => {
+        const members = [{ id: self, name: 'a', region }];
+        const mind = { ...{ self, region, charter, members }, historyBytes: 64 << 20, agrees: false };
+        return {
+          remote: sameThread(new MindWorker(mind)),
+          died: new Promise<never>(() => undefined),
+          terminate: async () => undefined,
+        };
+      },
+      capacities: () => ({ ...summary(1, EPOCH_MS, 1).capacities }),
+      ready: () => undefined,
       members: () => [{ id: self, name: 'a', region }],
       pool: {
         forecastDemand: (batch, request) => {
@@ -91,7 +100,7 @@ async function forecaster(options: {
             : new Promise(() => undefined);
         },
       },
-      demand: { speed: 1, now: () => clock.now() },
+      demand: { speed: 1, now: () => clock.now(), at: (real) => real },
       events: { emit: () => undefined },
       history: options.history ?? table(),
       learned: options.learned ?? table(),

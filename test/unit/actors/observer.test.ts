@@ -49,7 +49,8 @@ async function observer(timerJitterMs = 0) {
   const system = new ActorSystem({ clock, log: silentLog, metrics, yieldTurn: settled });
   const actor = system.actor(
     observerSpec({
-      ...{ intake, gossip, demand: { speed: 1, now: () => clock.now() }, epochMs: EPOCH_MS, sequence: 100 },
+      ...{ intake, gossip, epochMs: EPOCH_MS, sequence: 100 },
+      demand: { speed: 1, now: () => clock.now(), at: (real) => real },
       peers: {
         self: pop('a'),
         connected: () => [],
