@@ -8,14 +8,19 @@ import { hostName } from './http/key.ts';
  * is stored. Where the resource is not known here, the site's first host name stands in.
  */
 export function resourceHosts(
-  charter: Pick<Charter, 'sites'>,
+  /** The charter in force at each request. */
+  charter: () => Pick<Charter, 'sites'>,
   names: Pick<Names, 'get'>,
 ): (host: string) => string | undefined {
-  const zones = charter.sites.flatMap(({ zone, hosts }) =>
-    zone === undefined ? [] : [{ zone: zone.replace(/\.$/, ''), host: hosts.find((name) => name !== '*') }],
-  );
+  let sites: Charter['sites'] | undefined;
+  let zones: readonly { readonly zone: string; readonly host: string | undefined }[] = [];
   return (host) => {
     if (!host.includes('.r.')) return undefined;
+    const now = charter().sites;
+    if (now !== sites) {
+      sites = now;
+      zones = zonesOf(now);
+    }
     for (const { zone, host: standIn } of zones) {
       const key16 = key16OfHost(hostName(host), zone);
       if (key16 === undefined) continue;
@@ -25,3 +30,8 @@ export function resourceHosts(
     return undefined;
   };
 }
+
+const zonesOf = (sites: Charter['sites']) =>
+  sites.flatMap(({ zone, hosts }) =>
+    zone === undefined ? [] : [{ zone: zone.replace(/\.$/, ''), host: hosts.find((name) => name !== '*') }],
+  );

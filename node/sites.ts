@@ -1,13 +1,20 @@
 import type { Charter, Site } from '../protocol/charter.ts';
 import type { ResourceKey, SiteId } from '../protocol/ids.ts';
 
-/** Finds sites by host name and by id; built once for a charter. */
+/** Finds sites by host name and by id, in the charter that is in force. */
 export class Sites {
-  readonly #byHost = new Map<string, Site>();
-  readonly #byId = new Map<SiteId, Site>();
-  readonly #fallback: Site | undefined;
+  #byHost = new Map<string, Site>();
+  #byId = new Map<SiteId, Site>();
+  #fallback: Site | undefined;
 
   constructor(charter: Pick<Charter, 'sites'>) {
+    this.replace(charter);
+  }
+
+  /** From now on finds the sites of this charter, as a whole. */
+  replace(charter: Pick<Charter, 'sites'>): void {
+    this.#byHost = new Map();
+    this.#byId = new Map();
     for (const site of charter.sites) {
       this.#byId.set(site.id, site);
       for (const host of site.hosts) if (host !== '*') this.#byHost.set(host, site);

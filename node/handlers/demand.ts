@@ -40,7 +40,7 @@ export async function forecast(
   const { key16 } = resourceOf(daemon, resource);
   const { explanation, forecasts, planned } = await explanationOf(daemon, key16);
   const { madeAt } = planned;
-  const { horizonMs } = daemon.identity.charter;
+  const { horizonMs } = daemon.operator.charters.current();
   const established = forecasts.map((one) => ({
     region: one.region as string,
     model: one.model,
@@ -157,7 +157,10 @@ export async function announce(daemon: Daemon, params: Params<'announce'>): Prom
   const { key16, key, site } = resourceOf(daemon, params.url);
   if (key === undefined || site === undefined)
     throw new PresageError('RESOURCE_UNKNOWN', `${params.url}: its name is not known here`);
-  if (params.region !== undefined && !daemon.identity.charter.regions.includes(params.region as RegionId)) {
+  if (
+    params.region !== undefined &&
+    !daemon.operator.charters.current().regions.includes(params.region as RegionId)
+  ) {
     throw new PresageError('RPC_PARAMS', `the charter has no region ${params.region}`);
   }
   const announcement = {

@@ -70,7 +70,7 @@ function ordersOf(
     return { orders: [{ site, scope: { kind: 'url', key } }], target: key };
   }
   if (tag !== undefined) {
-    const orders = daemon.identity.charter.sites.map(({ id }) => ({
+    const orders = daemon.operator.charters.current().sites.map(({ id }) => ({
       site: id,
       scope: { kind: 'tag', tag } as const,
     }));

@@ -24,7 +24,7 @@ export async function status(daemon: Daemon, addresses: DoorAddresses): Promise<
   const lacks = [...daemon.lacks(), ...lacksOfAgreement(forecaster)];
   const usage = store.blobs.usage();
   const last = forecaster.epochs.at(-1);
-  const epochMs = identity.charter.epochMs;
+  const { epochMs } = daemon.operator.charters.current();
   return {
     name: identity.name,
     pop: identity.self,
