@@ -44,6 +44,7 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
   purgeCommand(program, io, exit);
   ingestCommand(program, io, exit);
   dashboardCommand(program, io);
+  signCommand(program, io);
   configCommand(program, io);
   predictCommand(program, io, exit);
   simulateCommand(program, io, exit);
@@ -221,6 +222,37 @@ function purgeCommand(program: Command, io: CommandIo, exit: (code: number) => v
 
 function dashboardCommand(program: Command, io: CommandIo): void {
   withDaemon(program.command('dashboard').summary('Print the link to the dashboard'))
+function signCommand(program: Command, io: CommandIo): void {
+  program
+    .command('sign')
+    .summary('Sign a URL of a private site')
+    .description(
+      'Sign a URL of a private site so that every PoP serves it until it expires. Needs the charter, and no daemon.',
+    )
+    .argument('<URL>', 'resource of the site')
+    .requiredOption('--expires <TIME>', 'a duration from now (2h, 7d) or a time (2026-12-01T20:00:00Z)')
+    .option('--site <ID>', 'site of the charter; by default the one that has the host name of the URL')
+    .option('--prefix <PATH>', 'open all below this path, which must end in /')
+    .option('--key <ID>', 'access key to sign with; by default the first of the site')
+    .option('--token', 'print a bearer token (JWT) for the path in place of the URL')
+    .option('--show-key', 'print the secret of the key in hex, for an application that signs by itself')
+    .option('--dir <DIR>', "directory with the cluster's cluster.pem and charter.pem", 'operator')
+    .option('--charter <FILE>', 'signed charter, where it lies elsewhere')
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', SIGN_HELP)
+    .action(async (url: string, options: import('./sign.ts').SignOptions) => {
+      const { sign } = await import('./sign.ts');
+      await sign(url, options, io, Date.now());
+    });
+}
+
+const SIGN_HELP = `
+A signature is base64url of HMAC-SHA-256 over five lines: presage-url/1, the host, = and the path with its
+query (or ^ and the prefix), the expiry in Unix seconds, the id of the key. It stands in the query as
+presage-expires, presage-key, presage-signature, and presage-prefix where a prefix is signed.
+A token is a JWT signed with HS256: aud is the site, exp its end, paths what it opens (all, by default).
+`;
+
     .description('Print the link to the dashboard of the daemon, token included. Needs rpc.listen (--rpc).')
     .action(async (options: DaemonOptions) => {
       const { dashboardLink } = await import('./dashboard.ts');

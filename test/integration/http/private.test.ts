@@ -15,7 +15,7 @@ const SECRET_TEXT = 'only for those who are let in';
 let origin: OriginUnderTest;
 let under: EdgeUnderTest;
 beforeEach(async () => {
-  origin = await startOrigin((_message, response) =>
+  origin = await startOrigin((_message, response) => {
     response
       .writeHead(200, {
         'cache-control': 'public, s-maxage=600',
@@ -23,8 +23,8 @@ beforeEach(async () => {
         'content-type': 'text/plain',
         etag: '"1"',
       })
-      .end(SECRET_TEXT),
-  );
+      .end(SECRET_TEXT);
+  });
   await begin({});
 });
 afterEach(async () => {

@@ -221,7 +221,7 @@ describe('the frame', () => {
     const { out, code } = await run(['--help']);
     expect(code).toBe(0);
     const names = [...out.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]);
-    for (const name of 'start demo keys status peers epochs trending forecast plan replicas tag explain accuracy purge announce ingest link dns config simulate predict'.split(
+    for (const name of 'start demo keys status peers epochs trending forecast plan replicas tag explain accuracy purge announce ingest link sign dns config simulate predict'.split(
       ' ',
     )) {
       expect(names).toContain(name);
