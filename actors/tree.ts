@@ -54,6 +54,7 @@ export interface ActorsDeps {
   readonly self: PopId;
   readonly name: string;
   readonly region: RegionId;
+  /** The one in force: read anew wherever it is used, as it changes. */
   readonly charter: Charter;
   readonly alone: boolean;
   /** `memory.history` and `mirror.bandwidth`. */
@@ -136,8 +137,7 @@ const LEVEL = 0.9;
  * Routing stands apart.
  */
 export async function startActors(deps: ActorsDeps, failed: (error: PresageError) => void): Promise<Actors> {
-  const { self, charter, clock, demand, log, metrics, events, gossip, streams, peers, replicas, names } =
-    deps;
+  const { self, clock, demand, log, metrics, events, gossip, streams, peers, replicas, names } = deps;
   const system = new ActorSystem({ clock, log, metrics, yieldTurn: () => deps.yieldTurn() });
   const members = (): Member[] =>
     [deps.card, ...deps.known().flatMap((pop) => deps.certificateOf(pop) ?? [])].map(
@@ -147,7 +147,13 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
   let host: MindHost | undefined;
   const startMind = () => {
     host = deps.startMind({
-      ...{ self, region: deps.region, charter, members: members(), historyBytes: deps.historyBytes },
+      ...{
+        self,
+        region: deps.region,
+        charter: deps.charter,
+        members: members(),
+        historyBytes: deps.historyBytes,
+      },
       agrees: membership !== undefined,
     });
     return host;
@@ -215,7 +221,10 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
   );
   const router: ActorRef<RouterMessage> = system.actor(
     routerSpec({
-      ...{ charter, self: deps.card, peers },
+      ...{ self: deps.card, peers },
+      get charter() {
+        return deps.charter;
+      },
       certificateOf: (pop) => deps.certificateOf(pop),
       holders: (key16) => (held(key16) ? [self, ...holders(key16)] : holders(key16)),
       swap: (table) => deps.swap(table),
@@ -241,7 +250,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     forecasterSpec({
       ...{ mind: startMind, pool: deps.pool, demand, events, members },
       ...{ history: deps.history, learned: deps.learned },
-      ...{ epochMs: charter.epochMs, horizonMs: charter.horizonMs, level: LEVEL },
+      ...{ epochMs: deps.charter.epochMs, horizonMs: deps.charter.horizonMs, level: LEVEL },
       capacities: () => deps.capacities(),
       ready: () => void agreement?.tell({ type: 'propose' }),
       worth: (taken) => {
@@ -279,7 +288,14 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     );
   const observer: ActorRef<ObserverMessage> = system.actor(
     observerSpec({
-      ...{ intake: deps.intake, gossip, peers, demand, epochMs: charter.epochMs, sequence: deps.sequence },
+      ...{
+        intake: deps.intake,
+        gossip,
+        peers,
+        demand,
+        epochMs: deps.charter.epochMs,
+        sequence: deps.sequence,
+      },
       capacities: () => deps.capacities(),
       takeWorth: () => {
         const taken = worth;
@@ -300,7 +316,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
 
   const announcer: ActorRef<AnnouncerMessage> = system.actor(
     announcerSpec({
-      ...{ gossip, demand, names, table: deps.announcements, horizonMs: charter.horizonMs },
+      ...{ gossip, demand, names, table: deps.announcements, horizonMs: deps.charter.horizonMs },
       serves: (region) => region === deps.region,
       held: (key16) => held(key16) !== undefined,
       mirror: (wanted) => void mirror.tell({ type: 'order', wanted }),

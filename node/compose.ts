@@ -9,7 +9,6 @@ import { type Actors, startActors } from '../actors/tree.ts';
 import { startMind } from '../forecasting/mind-thread.ts';
 import { ForecastPool } from '../forecasting/pool.ts';
 import { codeOf, PresageError } from '../protocol/errors.ts';
-import { createGeography } from '../protocol/geography.ts';
 import { key16Of, type PopId } from '../protocol/ids.ts';
 import type { Clock, Events, Gossip, Log, Peers, Random, Streams } from '../protocol/ports.ts';
 import { purgeVerifier } from '../protocol/purge.ts';
@@ -27,7 +26,10 @@ import { createEdge, type Edge } from './http/edge.ts';
 import { createOrigin } from './http/origin.ts';
 import { type Identity, loadIdentity } from './identity.ts';
 import { KnownPops } from './known-pops.ts';
+import { LiveGeography } from './live-geography.ts';
 import type { MetricsRegistry } from './metrics.ts';
+import { OperatorDocuments } from './operator-documents.ts';
+import { OperatorWord } from './operator-word.ts';
 import { peerFill } from './peer-fill.ts';
 import { resourceHosts } from './resource-hosts.ts';
 import type { EventHub } from './rpc/events.ts';
@@ -41,6 +43,8 @@ export interface Daemon {
   readonly config: Config;
   readonly explained: Explained;
   readonly identity: Identity;
+  /** Charter, founders and revocations, as they change while the daemon runs. */
+  readonly operator: OperatorWord;
   readonly sites: Sites;
   readonly names: Names;
   readonly store: Store;
@@ -115,8 +119,10 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   onClose('database', () => database.close());
   const identity = await loadIdentity(config, clock.now());
   for (const warning of identity.membership?.warnings ?? []) log.warn(warning);
-  const { charter, self } = identity;
-  const sites = new Sites(charter);
+  const { self } = identity;
+  const operator = await OperatorWord.open(config, identity, { database, log, metrics });
+  const { charters } = operator;
+  const sites = new Sites(charters.current());
   const demand = demandClock(clock, { offsetMs: config.clock.offset, speed: config.clock.speed });
   const known = await KnownPops.open(database, { log });
   // The first PoP of a cluster has nobody to reconcile with until another has come.
@@ -130,11 +136,13 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   });
   onClose('blobs', () => store.blobs.close());
   onClose('replicas', () => store.replicas.flush());
-  const network = await connect(config, identity, known, { log, metrics, clock, random });
+  const network = await connect(config, identity, known, operator, { log, metrics, clock, random });
   if (network) onClose('network', () => network.close());
   const { gossip, streams, peers }: { gossip: Gossip; streams: Streams; peers: Peers } =
     network ?? soloNetwork(self);
-  const geography = createGeography(charter, await countries(config));
+  const documents = new OperatorDocuments({ streams, peers, clock, random, log, metrics });
+  onClose('operator documents', () => documents.close());
+  const geography = new LiveGeography(charters.current(), await countries(config));
 
   const names = new Names();
   const intake = new Intake(metrics);
@@ -167,7 +175,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     {
       ...{ index: store.replicas, blobs: store.blobs, origin, demand, clock, log, metrics },
       site: (host) => sites.ofHost(host),
-      hostOf: resourceHosts(charter, names),
+      hostOf: resourceHosts(() => charters.current(), names),
       fill: peerFill({ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock }),
       observe: (seen) => {
         traffic.count(seen, clock.monotonic());
@@ -186,14 +194,17 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     ...{ addressesV4: loneAddresses(config, 4), addressesV6: loneAddresses(config, 6) },
   };
   const pool = new ForecastPool(
-    { workers: config.forecast.workers, deadlineMs: FORECAST_SHARE * charter.epochMs },
+    { workers: config.forecast.workers, deadlineMs: FORECAST_SHARE * charters.current().epochMs },
     { log, metrics, clock },
   );
   onClose('workers', () => pool.close());
   const certificateOf = (pop: PopId) => (pop === self ? card : network?.certificateOf(pop));
   const actors = await startActors(
     {
-      ...{ self, name: identity.name, region: identity.region, charter, alone, card },
+      ...{ self, name: identity.name, region: identity.region, alone, card },
+      get charter() {
+        return charters.current();
+      },
       ...{ historyBytes: config.memory.history, bytesPerSecond: config.mirror.bandwidth },
       ...{
         clock,
@@ -247,6 +258,15 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       return edge.fetchIntoStore(store.replicas.begin(key, key16, site.id), site, key, 'client');
     },
   });
+  charters.watch((charter) => {
+    sites.replace(charter);
+    geography.replace(charter);
+    actors.router.tell({ type: 'rebuild' });
+  });
+  operator.connect(documents, (list) => network?.revoke(list));
+  const reread = () => void operator.reread();
+  process.on('SIGHUP', reread);
+  onClose('charter file', () => void process.off('SIGHUP', reread));
   const sampling = setInterval(() => {
     capacity.sample();
     actors.mirror.tell({ type: 'client-load', share: capacity.clientShare });
@@ -254,7 +274,19 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   onClose('sampling', () => clearInterval(sampling));
 
   const daemon: Daemon = {
-    ...{ config, explained: deps.explained, identity, sites, names, store, peers, network, actors, pool },
+    ...{
+      config,
+      explained: deps.explained,
+      identity,
+      operator,
+      sites,
+      names,
+      store,
+      peers,
+      network,
+      actors,
+      pool,
+    },
     ...{ capacity, intake, traffic, edge, clock, demand, metrics, log },
     startedAt,
     logDemand: new LogDemand({ sites, geography, names }),
@@ -269,6 +301,7 @@ async function connect(
   config: Config,
   identity: Identity,
   known: KnownPops,
+  operator: OperatorWord,
   deps: { log: Log; metrics: MetricsRegistry; clock: Clock; random: Random },
 ): Promise<Network | undefined> {
   const { membership } = identity;
@@ -289,7 +322,10 @@ async function connect(
     {
       ...deps,
       onCard: (pop, card) => known.put(pop, card),
-      onRevocations: (list) => known.putRevocations(list),
+      onRevocations: (list) => {
+        known.putRevocations(list);
+        operator.revocations.learned(list);
+      },
     },
   );
   // The newest list that any peer told before the restart holds at once; an older one changes nothing.
@@ -317,12 +353,16 @@ function loneAddresses(config: Config, family: 4 | 6): readonly string[] {
   return host !== undefined && isIP(host) === family && !/^(0\.0\.0\.0|::)$/.test(host) ? [host] : [];
 }
 
-function lacksOf({ identity, peers, store, capacity, config }: Daemon): string[] {
+function lacksOf({ identity, operator, peers, store, capacity, config }: Daemon): string[] {
   const lacks: string[] = [];
   if (!identity.cluster) {
     lacks.push('no list of founders, so that nothing is agreed on: sign one with `presage keys founders`');
   }
-  if (identity.charter.sites.length === 0) lacks.push('no site: start with --origin URL, or give a charter');
+  const lacking = operator.charters.lacking();
+  if (lacking !== undefined)
+    lacks.push(`version ${lacking} of the charter, which was decided: no peer has given it yet`);
+  if (operator.charters.current().sites.length === 0)
+    lacks.push('no site: start with --origin URL, or give a charter');
   if (identity.membership && config.p2p.bootstrap.length > 0 && peers.connected().length === 0) {
     lacks.push('no peer is connected: check p2p.bootstrap and the path to it');
   }

@@ -38,7 +38,7 @@ export async function openDoors(
   { geography, random, hub }: DoorsDeps,
   onClose: (name: string, run: () => Promise<void> | void) => void,
 ): Promise<Doors> {
-  const { config, clock, log, metrics, edge, logDemand, intake, identity } = daemon;
+  const { config, clock, log, metrics, edge, logDemand, intake, operator } = daemon;
   const addresses: { http?: string; dns?: string; rpc: string[] } = { rpc: [] };
   const dnsServer = config.dns.listen && openDns(daemon, { geography, random });
   const rpc = await createRpc(
@@ -86,7 +86,7 @@ export async function openDoors(
       onClose('certificate renewal', () => void process.off('SIGHUP', renew));
     }
   }
-  if (identity.charter.sites.length === 0)
+  if (operator.charters.current().sites.length === 0)
     log.warn('no site is configured: start with --origin URL, or give a charter');
   return { http: addresses.http, dns: addresses.dns, rpc, dnsServer };
 }
@@ -118,11 +118,11 @@ async function renewTls({ config, log }: Daemon, door: Listening): Promise<void>
 }
 
 function openDns(daemon: Daemon, { geography, random }: Pick<DoorsDeps, 'geography' | 'random'>): DnsServer {
-  const { config, identity, sites, clock, log, metrics } = daemon;
+  const { config, identity, operator, sites, clock, log, metrics } = daemon;
   return createDnsServer(
     {
       zones: zonesOfCharter(
-        identity.charter,
+        operator.charters.current(),
         config.dns.zones.map((name) => ({ name })),
       ),
       nsid: identity.name,

@@ -41,7 +41,6 @@ export function simulatedCharter(
     epochMs: windowMs,
     horizonMs,
     committee: 0,
-    committee: 0,
     regions,
     distances,
     networks: [],
