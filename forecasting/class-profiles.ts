@@ -126,12 +126,19 @@ export class ColdStarts {
     this.#history = history;
   }
 
-  /** Series to be forecast beside the established ones, those asked for last first, at most `limit`. */
-  series(now: number, limit: number): DemandHistory[] {
+  /**
+   * Series to be forecast beside the established ones, those asked for last first, at most `limit`, and only of
+   * resources that are `wanted`.
+   */
+  series(
+    now: number,
+    limit: number,
+    wanted: (key16: ResourceDemand['key16']) => boolean = () => true,
+  ): DemandHistory[] {
     const profiles = this.#profilesAt(now);
     const young: { resource: ResourceDemand; demand: RegionDemand }[] = [];
     for (const resource of this.#history.resources()) {
-      if (resource.slot < 0) continue;
+      if (resource.slot < 0 || !wanted(resource.key16)) continue;
       for (const demand of resource.regions) {
         if (demand.slot < 0 && now - demand.first <= YOUNG_MS) young.push({ resource, demand });
       }

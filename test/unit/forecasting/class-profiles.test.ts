@@ -65,7 +65,6 @@ describe('profiles of classes', () => {
     expect(prior.overMs).toBe(profiles.strengthMs);
     expect((prior.requests * HOUR) / prior.overMs).toBeCloseTo(rate(2, 7));
   });
-  });
 
   it('know nothing of an empty history, and say so without a division by nothing', () => {
     const profiles = new ClassProfiles([], START);
@@ -89,6 +88,9 @@ describe('cold starts', () => {
     const [image, page] = series.map((one) => forecastDemand(one, request));
     expect(image!.mean).toBeGreaterThan(1.3 * page!.mean);
     expect(cold.series(later, 1)).toHaveLength(1);
+    expect(cold.series(later, 10, (key16) => key16 === key(201)).map(({ id }) => id)).toEqual([
+      key(201) + eu,
+    ]);
     // A day later they are young no more.
     expect(cold.series(later + 24 * HOUR, 10)).toEqual([]);
   });
