@@ -63,7 +63,8 @@ export class RecentDemand {
   /** Forgets what ended too long before `now`, demand ms, to be asked about. */
   forget(now: number, windowMs: number): void {
     for (const [name, span] of this.#spans) {
-      if (span.to <= now - WINDOWS_KEPT * windowMs) this.#drop(name, span);
+      const length = Math.max(windowMs, span.to - span.from);
+      if (span.to <= now - WINDOWS_KEPT * length) this.#drop(name, span);
     }
   }
 

@@ -103,8 +103,9 @@ const COORDINATES = ['next', 'mean', 'upper', 'observed', 'chance', 'credit', 'h
 
 /**
  * Combines the included proposals into one view, by key. Every coordinate of every (resource, region) is the
- * trimmed weighted median of those who list it; a cell of nothing but zeros is dropped, and with its last cell the
- * resource, so that what no more than `liars` PoPs list vanishes. Order of arrival and of lists does not matter.
+ * trimmed weighted median of those who list it. What no more than `liars` PoPs list vanishes; a cell of nothing but
+ * zeros is dropped, and a resource without cells is one on which it was agreed that nothing is to be expected. Order
+ * of arrival and of lists does not matter.
  */
 export function aggregate(voices: readonly Voice[], panel: Panel): AgreedResource[] {
   const spoken = new Map<Key16, Spoken[]>();
@@ -127,7 +128,6 @@ export function aggregate(voices: readonly Voice[], panel: Panel): AgreedResourc
     if (site === undefined) continue;
     said = said.filter(({ entry }) => entry.site === site);
     const cells = cellsOf(said, panel.liars, median);
-    if (cells.length === 0) continue;
     median.clear();
     for (const { voice, entry } of said) median.add(entry.sizeClass, voice.weight, voice.slot);
     agreed.push({ key16, site, sizeClass: median.take(panel.liars), cells });

@@ -62,19 +62,20 @@ const sampled = v.strictTuple([
   v.array(v.strictTuple([regionId, uint()])),
   v.array(uint()),
 ]);
-const sample = v.strictTuple([rows(popId, MEMBERS), v.array(sampled)]);
+const sample = v.strictTuple([uint(), uint(), rows(popId, MEMBERS), v.array(sampled)]);
 const schema = v.strictTuple([
   v.literal(1),
   v.strictTuple([uint(), uint()]),
   uint(),
   v.strictTuple([uint(), hash, uint(), uint()]),
   v.strictTuple([hash, hash]),
-  v.strictTuple([uint(), uint()]),
+  v.strictTuple([uint(), uint(), uint()]),
   rows(member, MEMBERS),
   v.strictTuple([uint(), v.array(popId)]),
   rows(siteId, NAMES),
   rows(regionId, NAMES),
   v.array(v.unknown()),
+  v.strictTuple([uint(), key16]),
   v.array(tuning),
   v.strictTuple([sample, sample]),
 ]);
@@ -90,7 +91,7 @@ export function encodeState(state: DecidedState): Uint8Array {
     state.height,
     [charter.version, hashBytes(charter.hash), charter.epochMs, charter.committee],
     state.seeds.map(hashBytes),
-    [clock.at, clock.window],
+    [clock.at, clock.window, clock.windowMs],
     state.members.map(memberRow),
     [banned.version, banned.pops],
     [...sites.keys()],
@@ -107,6 +108,7 @@ export function encodeState(state: DecidedState): Uint8Array {
         (cell.held ? HELD : 0) + (cell.holder ? HOLDER : 0),
       ]),
     ]),
+    [state.turns.cycle, idBytes(state.turns.from)],
     state.tunings.map(tuningRow),
     state.samples.map(sampleRow),
   ]);
@@ -125,12 +127,13 @@ export function decodeState(encoded: Uint8Array): DecidedState {
     height,
     charter: { version: charter[0], hash: charter[1], epochMs: charter[2], committee: charter[3] },
     seeds,
-    clock: { at: clock[0], window: clock[1] },
+    clock: { at: clock[0], window: clock[1], windowMs: clock[2] },
     members: members.map(memberFrom),
     banned: { version: banned[0], pops: banned[1] },
     vector: vector.map((row) => resourceFrom(row, sites, regions)),
-    tunings: fields[11].map(tuningFrom),
-    samples: [sampleFrom(fields[12][0]), sampleFrom(fields[12][1])],
+    turns: { cycle: fields[11][0], from: fields[11][1] },
+    tunings: fields[12].map(tuningFrom),
+    samples: [sampleFrom(fields[13][0]), sampleFrom(fields[13][1])],
   };
 }
 
@@ -227,7 +230,9 @@ function tuningFrom([site, region, p, replan, accuracy, o]: v.InferOutput<typeof
   };
 }
 
-const sampleRow = ({ pops, keys }: Sample): unknown[] => [
+const sampleRow = ({ window, windowMs, pops, keys }: Sample): unknown[] => [
+  window,
+  windowMs,
   pops,
   keys.map(({ key16: key, site, sizeClass, agreed, said }) => [
     idBytes(key),
@@ -238,7 +243,9 @@ const sampleRow = ({ pops, keys }: Sample): unknown[] => [
   ]),
 ];
 
-const sampleFrom = ([pops, keys]: v.InferOutput<typeof sample>): Sample => ({
+const sampleFrom = ([window, windowMs, pops, keys]: v.InferOutput<typeof sample>): Sample => ({
+  window,
+  windowMs,
   pops,
   keys: keys.map(
     ([key, site, sizeClass, agreed, said]): SampledForecast => ({

@@ -7,8 +7,9 @@ import { byBytes } from './exact.ts';
 import type { Genesis } from './genesis.ts';
 import type { PopId, RegionId } from './ids.ts';
 import type { Cap } from './proposal.ts';
-import { NO_SAMPLE, type Sample, WEIGHT_MAX } from './scoring.ts';
+import { NO_SAMPLES, type Samples, WEIGHT_MAX } from './scoring.ts';
 import type { Tuning } from './tuning.ts';
+import { NO_TURNS, type Turn, type Turns, turnOf } from './turns.ts';
 
 export { type CharterTerms, NO_CHARTER } from './charter-terms.ts';
 
@@ -54,17 +55,19 @@ export interface DecidedState {
   readonly clock: {
     /** Unix ms of real time; never goes back. */
     readonly at: number;
-    /** Demand time at which the window of the newest forecasts begins. */
+    /** Demand time at which the window of the newest forecasts begins, and how long it is, ms. */
     readonly window: number;
+    readonly windowMs: number;
   };
   /** By id, which is the order of slots. */
   readonly members: readonly StateMember[];
   /** Whom the operator has shut out, by the newest list decided. */
   readonly banned: { readonly version: number; readonly pops: readonly PopId[] };
   readonly vector: readonly VectorResource[];
+  /** Which of the vector is to be repeated next. */
+  readonly turns: Turns;
   readonly tunings: readonly Tuning[];
-  /** Forecasts of two heights ago and of the last height: the first is scored next. */
-  readonly samples: readonly [older: Sample, newer: Sample];
+  readonly samples: Samples;
 }
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -103,12 +106,13 @@ export function originState(
     height: 0,
     charter,
     seeds: [genesis, genesis],
-    clock: { at: 0, window: 0 },
+    clock: { at: 0, window: 0, windowMs: 1 },
     members: [...members.values()].sort((a, b) => byBytes(a.pop, b.pop)),
     banned: { version: 0, pops: [] },
     vector: [],
+    turns: NO_TURNS,
     tunings: [],
-    samples: [NO_SAMPLE, NO_SAMPLE],
+    samples: NO_SAMPLES,
   };
 }
 
@@ -125,3 +129,7 @@ export const committeesOf = (state: DecidedState): Committees =>
 /** Who will speak in the next era, as far as the roster stays: they begin to forecast those keys now. */
 export const nextCommitteesOf = (state: DecidedState): Committees =>
   new Committees(rosterOf(state), state.seeds[1], state.charter.committee);
+
+/** What of the vector is to be repeated at the height that follows this state. */
+export const turnAfter = (state: DecidedState, committees: Committees): Turn =>
+  turnOf(state.vector, state.turns, state.members.length, committees.size);

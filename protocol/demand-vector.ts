@@ -2,6 +2,7 @@ import type { AgreedCell, AgreedResource } from './aggregation.ts';
 import { byBytes, product, quotient } from './exact.ts';
 import type { Key16, RegionId, SiteId } from './ids.ts';
 import { sizeOfClass } from './size-class.ts';
+import type { Turn } from './turns.ts';
 
 /** Resources that the state carries; the least valuable beyond are dropped. */
 export const VECTOR_RESOURCES = 20_000;
@@ -38,18 +39,18 @@ export function smooth(old: number, target: number): number {
   return off > 0 ? old + Math.ceil(off / 2) : old - Math.ceil(-off / 4);
 }
 
-/** What nobody speaks of any more halves. */
-const fade = (old: number): number => old >> 1;
+/** Whether known demand of a site in a region is to be weighed anew at this height. */
+export type Due = (site: SiteId, region: RegionId, inTurn: boolean) => boolean;
 
 /**
- * Moves the vector by what was agreed. Both lists are strictly by key, and so is the result.
- *
- * @param due whether demand of a (site, region) that is known already is to be weighed anew at this height
+ * Moves the vector by what was agreed. Both lists are strictly by key, and so is the result. What has its turn and is
+ * not spoken of fades; what has not, and is not spoken of, stays as it was.
  */
 export function moveVector(
   old: readonly VectorResource[],
   agreed: readonly AgreedResource[],
-  due: (site: SiteId, region: RegionId) => boolean,
+  turn: Turn,
+  due: Due,
 ): VectorResource[] {
   const moved: VectorResource[] = [];
   const keep = (resource: VectorResource) => {
@@ -61,29 +62,35 @@ export function moveVector(
     const before = old[a];
     const now = agreed[b];
     const order = before === undefined ? 1 : now === undefined ? -1 : byBytes(before.key16, now.key16);
+    const inTurn = order <= 0 && a >= turn.first && a < turn.end;
     if (order <= 0) a += 1;
     if (order >= 0) b += 1;
-    if (order < 0) keep(faded(before!, due));
-    else keep(followed(order === 0 ? before : undefined, now!, due));
+    const steps = inTurn ? turn.steps : 1;
+    const isDue = (site: SiteId, region: RegionId) => due(site, region, inTurn);
+    if (order >= 0) keep(followed(order === 0 ? before : undefined, now!, steps, isDue));
+    else keep(inTurn ? faded(before!, steps, isDue) : before!);
   }
   return moved.length <= VECTOR_RESOURCES ? moved : mostValuable(moved);
 }
 
-function faded(resource: VectorResource, due: (site: SiteId, region: RegionId) => boolean): VectorResource {
+type IsDue = (site: SiteId, region: RegionId) => boolean;
+
+function faded(resource: VectorResource, steps: number, due: IsDue): VectorResource {
   const cells = resource.cells.flatMap((cell) =>
-    due(resource.site, cell.region) ? worthKeeping(fadedCell(cell)) : [cell],
+    due(resource.site, cell.region) ? worthKeeping(fadedCell(cell, steps)) : [cell],
   );
   return { ...resource, cells };
 }
 
-const fadedCell = (cell: VectorCell): VectorCell => {
-  const expected = fade(cell.expected);
-  const credit = fade(cell.credit);
+/** What nobody speaks of any more halves with each step. */
+const fadedCell = (cell: VectorCell, steps: number): VectorCell => {
+  const expected = cell.expected >> steps;
+  const credit = cell.credit >> steps;
   // Where the content is outlives the demand, but not for ever.
   return {
     ...cell,
     expected,
-    chance: fade(cell.chance),
+    chance: cell.chance >> steps,
     credit,
     holder: cell.holder && expected + credit > 0,
   };
@@ -95,28 +102,35 @@ const worthKeeping = (cell: VectorCell): VectorCell[] =>
 function followed(
   before: VectorResource | undefined,
   { key16, site, sizeClass, cells: agreed }: AgreedResource,
-  due: (site: SiteId, region: RegionId) => boolean,
+  steps: number,
+  due: IsDue,
 ): VectorResource {
   const known = new Map(before?.cells.map((cell) => [cell.region, cell]));
   const cells: VectorCell[] = [];
   for (const now of agreed) {
     const old = known.get(now.region);
     known.delete(now.region);
-    cells.push(...worthKeeping(old === undefined || due(site, now.region) ? followedCell(old, now) : old));
+    const weighed = old === undefined || due(site, now.region);
+    cells.push(...worthKeeping(weighed ? followedCell(old, now, steps) : old));
   }
   for (const old of known.values()) {
-    cells.push(...(due(site, old.region) ? worthKeeping(fadedCell(old)) : [old]));
+    cells.push(...(due(site, old.region) ? worthKeeping(fadedCell(old, steps)) : [old]));
   }
   cells.sort((a, b) => byBytes(a.region, b.region));
   return { key16, site, sizeClass, cells };
 }
 
-function followedCell(old: VectorCell | undefined, now: AgreedCell): VectorCell {
+function followedCell(old: VectorCell | undefined, now: AgreedCell, steps: number): VectorCell {
   const held = now.held === 1;
   const holder = now.holder === 1;
   // The first word on a region counts in full, and so does the news that it has asked and needs no mirror.
   const jumps = old === undefined || (holder && !old.holder);
-  const move = (from: number, to: number) => (jumps ? to : smooth(from, to));
+  const move = (from: number, to: number) => {
+    if (jumps) return to;
+    let value = from;
+    for (let step = 0; step < steps; step += 1) value = smooth(value, to);
+    return value;
+  };
   return {
     region: now.region,
     expected: move(old?.expected ?? 0, now.mean),
@@ -127,11 +141,15 @@ function followedCell(old: VectorCell | undefined, now: AgreedCell): VectorCell 
   };
 }
 
-/** Credited chance per byte over all regions. */
-function worthOf({ sizeClass, cells }: VectorResource): number {
+/** Credited chance per byte: what a resource's place in a list is worth. */
+export const worthPerByte = (credit: number, sizeClass: number): number =>
+  quotient(product(credit, 1 << 20), sizeOfClass(sizeClass) + 512);
+
+/** Over all regions. */
+export function worthOf({ sizeClass, cells }: VectorResource): number {
   let credit = 0;
   for (const cell of cells) credit += cell.credit;
-  return quotient(product(credit, 1 << 20), sizeOfClass(sizeClass) + 512);
+  return worthPerByte(credit, sizeClass);
 }
 
 function mostValuable(resources: readonly VectorResource[]): VectorResource[] {

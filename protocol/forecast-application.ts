@@ -9,7 +9,7 @@ import type { ClusterTrust } from './roster-operations.ts';
 import { transition } from './transition.ts';
 
 /** What a PoP may say at a height, beside what follows from the state. */
-export type OwnView = Omit<ProposalView, 'rulesMin' | 'rulesMax' | 'operations' | 'speaks' | 'sampled'>;
+export type OwnView = Omit<ProposalView, 'rulesMin' | 'rulesMax' | 'operations' | 'speaks' | 'silent'>;
 
 export interface ForecastApplicationOptions {
   readonly self: Epoch['roster'][number];
@@ -70,26 +70,22 @@ export class ForecastApplication implements Application {
         ...{
           at: said.at,
           window: said.window,
+          windowMs: said.windowMs,
           cap: said.cap,
           uses: said.uses,
           windowShare: said.windowShare,
         },
         resources: said.resources,
-        observed: (key16, region) => said.observed(key16, region),
+        observed: (key16, region, from, lengthMs) => said.observed(key16, region, from, lengthMs),
         series: (key16, region) => said.series(key16, region),
         rulesMin: RULES_KNOWN.min,
         rulesMax: RULES_KNOWN.max,
         operations,
         speaks: (key16) => committees.includes(key16, self),
-        sampled:
-          own === undefined
-            ? []
-            : state.samples[0].keys.map(({ key16, site, sizeClass, agreed }) => ({
-                ...{ key16, site, sizeClass },
-                regions: agreed.map(([region]) => region),
-              })),
+        silent: own === undefined,
       },
-      epoch.roster.length,
+      state,
+      committees,
     );
   }
 
@@ -135,6 +131,7 @@ function silentView(state: DecidedState, self: Epoch['roster'][number]): OwnView
   return {
     at: state.clock.at,
     window: state.clock.window,
+    windowMs: state.clock.windowMs,
     cap: cap ?? { storageBudgetMiB: 0, fillKiBps: 0, load: 0, state: 'sick' },
     uses: [],
     windowShare: 0,

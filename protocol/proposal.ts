@@ -56,7 +56,7 @@ export interface ProposalCell {
   /** Over the horizon. */
   readonly mean: number;
   readonly upper: number;
-  /** What all PoPs together saw two windows before the one that `next` is for. */
+  /** What all PoPs together saw in the window of the forecasts that are scored at this height; 0 for other keys. */
   readonly observed: number;
   /** Chance of any request over the horizon, and what of it has earned belief, thousandths at most 1000. */
   readonly chance: number;
@@ -82,8 +82,9 @@ export interface Proposal {
   readonly rulesMax: number;
   /** Unix ms of real time. */
   readonly at: number;
-  /** Demand time, Unix ms, at which the window that `next` is for begins. */
+  /** Demand time, Unix ms, at which the window that `next` is for begins, and how long it is. */
   readonly window: number;
+  readonly windowMs: number;
   readonly cap: Cap;
   /** Strictly by site. */
   readonly uses: readonly Use[];
@@ -109,6 +110,7 @@ const schema = v.strictTuple([
   v.pipe(uint(0xffff), v.minValue(1)),
   uint(),
   uint(),
+  v.pipe(uint(VALUE_MAX), v.minValue(1)),
   v.strictTuple([uint(VALUE_MAX), uint(VALUE_MAX), uint(15), uint(2)]),
   rows(v.strictTuple([uint(SITES_MAX - 1), kib, kib, kib, kib]), USES_MAX),
   // Checked by hand: a schema takes ten times as long over a quarter of a million integers.
@@ -119,8 +121,8 @@ const schema = v.strictTuple([
 ]);
 
 /**
- * `[1, rulesMin, rulesMax, at, window, cap, uses, entries, operations, sites, regions]`: names stand once, at the
- * end, and are referred to by index; an entry is `[key16, site, sizeClass, cells]` with the cells in one flat row.
+ * `[1, rulesMin, rulesMax, at, window, windowMs, cap, uses, entries, operations, sites, regions]`: names stand once,
+ * at the end, and are referred to by index; an entry is `[key16, site, sizeClass, cells]`, the cells in one flat row.
  */
 export function encodeProposal(proposal: Proposal): Uint8Array {
   const { cap } = proposal;
@@ -135,6 +137,7 @@ export function encodeProposal(proposal: Proposal): Uint8Array {
     proposal.rulesMax,
     proposal.at,
     proposal.window,
+    proposal.windowMs,
     [cap.storageBudgetMiB, cap.fillKiBps, cap.load, STATES.indexOf(cap.state)],
     proposal.uses.map((use) => [
       sites.get(use.site)!,
@@ -164,6 +167,20 @@ export function encodeProposal(proposal: Proposal): Uint8Array {
   ]);
 }
 
+/** How many bytes an entry takes at most, whatever the places of the names that it mentions. */
+export function entryBytes({ sizeClass, cells }: ProposalEntry): number {
+  // The head, the key, the site and the head of the row.
+  let bytes = 1 + 18 + 3 + uintBytes(sizeClass) + 3;
+  for (const { next, mean, upper, observed, chance, credit } of cells) {
+    bytes += 2 + uintBytes(next) + uintBytes(mean) + uintBytes(upper) + uintBytes(observed);
+    bytes += uintBytes(chance) + uintBytes(credit) + 1;
+  }
+  return bytes;
+}
+
+/** Of MessagePack. */
+const uintBytes = (value: number): number => (value < 0x80 ? 1 : value < 0x100 ? 2 : value < 0x10000 ? 3 : 5);
+
 function namesOf<T extends string>(names: readonly T[]): Map<T, number> {
   return new Map([...new Set(names)].sort(byBytes).map((name, index) => [name, index]));
 }
@@ -179,7 +196,8 @@ function strictly<T>(list: readonly T[], nameOf: (item: T) => string, what: stri
 /** Decodes a body and checks all that can be told from it alone. Fails with `WIRE_*`. */
 export function decodeProposal(body: Uint8Array, maxBytes = PROPOSAL_BYTES): Proposal {
   const spec = { name: 'proposal', maxBytes, depth: 4, elements: 300_000, schema };
-  const [, rulesMin, rulesMax, at, window, cap, uses, list, operations, sites, regions] = decode(body, spec);
+  const fields = decode(body, spec);
+  const [, rulesMin, rulesMax, at, window, windowMs, cap, uses, list, operations, sites, regions] = fields;
   if (rulesMin > rulesMax) throw malformed('rules');
   strictly(sites, String, 'sites');
   strictly(regions, String, 'regions');
@@ -206,6 +224,7 @@ export function decodeProposal(body: Uint8Array, maxBytes = PROPOSAL_BYTES): Pro
     rulesMax,
     at,
     window,
+    windowMs,
     cap: { storageBudgetMiB, fillKiBps, load, state: STATES[state] ?? 'sick' },
     uses: reported,
     entries,

@@ -1,7 +1,13 @@
 import type { Outcome } from './adjustment.ts';
 import { aggregate, agreedReading, type Voice } from './aggregation.ts';
 import { ERA_HEIGHTS } from './committee.ts';
-import { committeesOf, type DecidedState, RULES_KNOWN, type StateMember } from './decided-state.ts';
+import {
+  committeesOf,
+  type DecidedState,
+  RULES_KNOWN,
+  type StateMember,
+  turnAfter,
+} from './decided-state.ts';
 import { moveVector } from './demand-vector.ts';
 import { PresageError } from './errors.ts';
 import { scaled } from './exact.ts';
@@ -9,8 +15,18 @@ import type { PopId } from './ids.ts';
 import { type Cap, type Proposal, VALUE_MAX } from './proposal.ts';
 import { quorumOf } from './quorum.ts';
 import { applyOperations, type ClusterTrust } from './roster-operations.ts';
-import { drawSample, reweigh, scoresOf } from './scoring.ts';
+import {
+  drawSample,
+  isFresh,
+  isTimely,
+  nextSamples,
+  reweigh,
+  scoresOf,
+  seenOf,
+  type WindowSpan,
+} from './scoring.ts';
 import { isDue, type Lot, tune, tuningKey } from './tuning.ts';
+import { turnsAfter } from './turns.ts';
 
 /** Heights in a row at which all must know the next rules before they come into force. */
 const RULES_HEIGHTS = 10;
@@ -47,16 +63,22 @@ export function transition(
   }
   const height = previous.height + 1;
   const bySlot = new Map(included.map((one) => [one.slot, one.proposal]));
-  const voices: MemberVoice[] = previous.members.flatMap((member, slot) => {
+  const heard: MemberVoice[] = previous.members.flatMap((member, slot) => {
     const proposal = bySlot.get(slot);
     return proposal === undefined ? [] : [{ slot, pop: member.pop, weight: member.weight, proposal }];
   });
   const { liars } = quorumOf(previous.members.length);
+  const now = windowOf(heard, liars);
+  // What was forecast for another time counts least; so nobody escapes being scored by being late.
+  const voices = heard.map((voice) =>
+    now === undefined || isTimely(voice.proposal, now) ? voice : { ...voice, weight: 1 },
+  );
   const committees = committeesOf(previous);
   const agreed = aggregate(voices, committees);
 
-  const [scored, newer] = previous.samples;
-  const scores = scoresOf(scored, agreed);
+  const [asked] = previous.samples;
+  const seen = now !== undefined && isFresh(asked, now) ? seenOf(asked, agreed) : [];
+  const scores = scoresOf(asked, seen);
   const spoken = new Map(voices.map((voice) => [voice.pop, voice.proposal]));
   const members = previous.members.map((member, slot): StateMember => {
     const proposal = spoken.get(member.pop);
@@ -72,14 +94,19 @@ export function transition(
   });
 
   const tuningOf = new Map(previous.tunings.map((one) => [tuningKey(one.site, one.region), one]));
-  const vector = moveVector(previous.vector, agreed, (site, region) =>
-    isDue(tuningOf.get(tuningKey(site, region)), height),
-  );
+  // Where too few spoke, silence on a resource says nothing.
+  const known = turnAfter(previous, committees);
+  const turn = now === undefined ? { ...known, end: known.first } : known;
+  const vector = moveVector(previous.vector, agreed, turn, (site, region, inTurn) => {
+    const tuning = tuningOf.get(tuningKey(site, region));
+    return inTurn ? isDue(tuning, previous.turns.cycle, turn.heights) : isDue(tuning, height);
+  });
   const sites = new Set(vector.map(({ site }) => site));
   const lots = lotsOf(voices, members, previous.charter.epochMs).filter(({ site }) => sites.has(site));
   const clock = {
     at: Math.max(previous.clock.at, agreedReading(voices, liars, ({ at }) => at) ?? 0),
-    window: Math.max(previous.clock.window, agreedReading(voices, liars, ({ window }) => window) ?? 0),
+    window: Math.max(previous.clock.window, now?.window ?? 0),
+    windowMs: now?.windowMs ?? previous.clock.windowMs,
   };
   const standing = applyOperations(
     { members, banned: previous.banned, charter: previous.charter, clock, height },
@@ -92,10 +119,21 @@ export function transition(
     seeds: (height - 1) % ERA_HEIGHTS === 0 ? [previous.seeds[1], chain] : previous.seeds,
     clock,
     vector,
-    tunings: tune(previous.tunings, lots, scored, agreed),
-    samples: [newer, drawSample(voices, agreed, committees, chain)],
+    turns: now === undefined ? previous.turns : turnsAfter(previous.vector, previous.turns, turn),
+    tunings: tune(previous.tunings, lots, seen),
+    samples:
+      now === undefined
+        ? previous.samples
+        : nextSamples(previous.samples, now, () => drawSample(voices, agreed, committees, chain, now)),
     ...standing,
   };
+}
+
+/** The window that most forecast; undefined where too few speak to tell. */
+function windowOf(voices: readonly Voice[], liars: number): WindowSpan | undefined {
+  const window = agreedReading(voices, liars, (proposal) => proposal.window);
+  const windowMs = agreedReading(voices, liars, (proposal) => proposal.windowMs);
+  return window === undefined || windowMs === undefined || windowMs < 1 ? undefined : { window, windowMs };
 }
 
 /** What a PoP says of itself, within its certificate; a ceiling of 0 is none. */

@@ -8,10 +8,9 @@ import {
   type Parameters,
   remember,
 } from './adjustment.ts';
-import type { AgreedResource } from './aggregation.ts';
 import { byBytes, quotient, scaled, within } from './exact.ts';
 import type { RegionId, SiteId } from './ids.ts';
-import { observationsOf, type Sample } from './scoring.ts';
+import type { Seen } from './scoring.ts';
 
 /** Pairs of site and region that are tuned by themselves; further ones keep the defaults. */
 export const TUNINGS_MAX = 4_096;
@@ -51,9 +50,14 @@ export const untuned = (site: SiteId, region: RegionId): Tuning => ({
 /** By site, then by region; neither name holds a space. */
 export const tuningKey = (site: SiteId, region: RegionId): string => `${site} ${region}`;
 
-/** Whether known demand is weighed anew at a height. */
-export const isDue = (tuning: Tuning | undefined, height: number): boolean =>
-  tuning === undefined || height % quotient(tuning.replan, 1000) === 0;
+/**
+ * Whether known demand is weighed anew.
+ *
+ * @param count of heights, or of turns
+ * @param heights that one count takes
+ */
+export const isDue = (tuning: Tuning | undefined, count: number, heights = 1): boolean =>
+  tuning === undefined || count % Math.max(1, quotient(tuning.replan, 1000 * heights)) === 0;
 
 interface Accuracy {
   expected: number;
@@ -63,14 +67,9 @@ interface Accuracy {
 
 /**
  * Moves the tunings by what mirroring came to (`lots`) and by how the forecasts of a sample compare with what was
- * agreed to have happened. Every step is bounded, and without news nothing moves. The result is strictly by key.
+ * agreed to have happened (`seen`). Every step is bounded, and without news nothing moves. The result is strictly by key.
  */
-export function tune(
-  old: readonly Tuning[],
-  lots: readonly Lot[],
-  sample: Sample,
-  agreed: readonly AgreedResource[],
-): Tuning[] {
+export function tune(old: readonly Tuning[], lots: readonly Lot[], seen: readonly Seen[]): Tuning[] {
   const tunings = new Map(old.map((tuning) => [tuningKey(tuning.site, tuning.region), tuning]));
   const news = new Map<string, Lot>();
   for (const lot of lots) {
@@ -84,7 +83,7 @@ export function tune(
     const tuning = tunings.get(key) ?? untuned(site, region);
     if (tunings.size < TUNINGS_MAX || tunings.has(key)) tunings.set(key, learn(tuning, outcome));
   }
-  for (const [key, accuracy] of accuraciesOf(sample, agreed)) {
+  for (const [key, accuracy] of accuraciesOf(seen)) {
     const tuning = tunings.get(key);
     if (tuning !== undefined) tunings.set(key, calibrate(tuning, accuracy));
   }
@@ -100,17 +99,16 @@ function learn(tuning: Tuning, lot: Outcome): Tuning {
   return { ...tuning, outcome, parameters, replan };
 }
 
-function accuraciesOf(sample: Sample, agreed: readonly AgreedResource[]): Map<string, Accuracy> {
-  const seen = observationsOf(agreed);
+function accuraciesOf(seen: readonly Seen[]): Map<string, Accuracy> {
   const accuracies = new Map<string, Accuracy>();
-  for (const { key16, site, agreed: forecast } of sample.keys) {
-    for (const [region, next] of forecast) {
-      const key = tuningKey(site, region);
+  for (const { forecast, observed } of seen) {
+    for (const [region, next] of forecast.agreed) {
+      const key = tuningKey(forecast.site, region);
       const sum = accuracies.get(key) ?? { expected: 0, observed: 0, off: 0 };
-      const observed = seen.get(key16)?.get(region) ?? 0;
+      const came = observed.get(region) ?? 0;
       sum.expected += next;
-      sum.observed += observed;
-      sum.off += Math.abs(next - observed);
+      sum.observed += came;
+      sum.off += Math.abs(next - came);
       accuracies.set(key, sum);
     }
   }

@@ -32,6 +32,8 @@ export const REGIONS = ['east', 'north', 'south', 'west'] as RegionId[];
 export const SITES = ['shop', 'video'] as SiteId[];
 export const DAY = 86_400_000;
 export const START = 1_700_000_000_000;
+/** A window, ms. */
+export const WINDOW = 30_000;
 
 export interface Founder {
   readonly key: KeyObject;
@@ -97,6 +99,7 @@ export const proposal = (change: Partial<Proposal> = {}): Proposal => {
     rulesMax: 1,
     at: START,
     window: START,
+    windowMs: WINDOW,
     cap: { storageBudgetMiB: 10_000, fillKiBps: 10_000, load: 2, state: 'up' },
     uses: [],
     operations: [],
@@ -127,7 +130,7 @@ export function randomProposal(random: Random, height: number, keys = 30): Propo
   }
   return proposal({
     at: START + height * 30_000 + upTo(1000),
-    window: START + height * 30_000,
+    window: START + height * WINDOW,
     uses: SITES.map((site) => ({
       ...{ site, mirroredKiB: upTo(9000), usedKiB: upTo(5000), unusedKiB: upTo(5000) },
       promisedKiB: upTo(5000),

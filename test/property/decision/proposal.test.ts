@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bodyLimit } from '../../../protocol/agreement-bodies.ts';
+import { committeesOf, type DecidedState } from '../../../protocol/decided-state.ts';
 import { PresageError } from '../../../protocol/errors.ts';
 import type { RegionId, SiteId } from '../../../protocol/ids.ts';
 import {
@@ -12,9 +13,21 @@ import {
 } from '../../../protocol/proposal.ts';
 import { buildProposal, type ProposalView } from '../../../protocol/proposal-builder.ts';
 import { seededRandom } from '../../../protocol/random.ts';
+import { NO_SAMPLE, type Sample } from '../../../protocol/scoring.ts';
 import { SIZE_CLASS_MAX, sizeClassOf, sizeOfClass } from '../../../protocol/size-class.ts';
 import { encode } from '../../../protocol/wire/codec.ts';
-import { cell, entry, key16, proposal, REGIONS, randomProposal, SITES } from './cluster.ts';
+import {
+  cell,
+  entry,
+  key16,
+  originOf,
+  proposal,
+  REGIONS,
+  randomProposal,
+  SITES,
+  START,
+  WINDOW,
+} from './cluster.ts';
 
 const value = fc.integer({ min: 0, max: 0x7fff_ffff });
 const thousandths = fc.integer({ min: 0, max: 1000 });
@@ -45,6 +58,7 @@ const bodies: fc.Arbitrary<Proposal> = fc
     entries,
     at: fc.maxSafeNat(),
     window: fc.maxSafeNat(),
+    windowMs: fc.integer({ min: 1, max: 0x7fff_ffff }),
     rulesMin: fc.integer({ min: 1, max: 3 }),
     rulesMax: fc.integer({ min: 3, max: 9 }),
     cap: fc.record({
@@ -102,26 +116,27 @@ describe('the body of a proposal', () => {
   });
 
   test.each<[string, (row: unknown[]) => unknown[]]>([
-    ['entries out of order', (row) => row.with(7, [...(row[7] as unknown[])].reverse())],
-    ['an entry twice', (row) => row.with(7, [(row[7] as unknown[])[0], (row[7] as unknown[])[0]])],
+    ['entries out of order', (row) => row.with(8, [...(row[8] as unknown[])].reverse())],
+    ['an entry twice', (row) => row.with(8, [(row[8] as unknown[])[0], (row[8] as unknown[])[0]])],
     ['a fraction', (row) => row.with(3, 1.5)],
-    ['a negative count', (row) => row.with(7, [[new Uint8Array(16), 0, 1, [0, -1, 0, 0, 0, 0, 0, 0]]])],
-    ['a fractional count', (row) => row.with(7, [[new Uint8Array(16), 0, 1, [0, 0.5, 0, 0, 0, 0, 0, 0]]])],
+    ['a negative count', (row) => row.with(8, [[new Uint8Array(16), 0, 1, [0, -1, 0, 0, 0, 0, 0, 0]]])],
+    ['a fractional count', (row) => row.with(8, [[new Uint8Array(16), 0, 1, [0, 0.5, 0, 0, 0, 0, 0, 0]]])],
     [
       'a chance above certainty',
-      (row) => row.with(7, [[new Uint8Array(16), 0, 1, [0, 0, 0, 0, 0, 1001, 0, 0]]]),
+      (row) => row.with(8, [[new Uint8Array(16), 0, 1, [0, 0, 0, 0, 0, 1001, 0, 0]]]),
     ],
     [
       'a region that is not named',
-      (row) => row.with(7, [[new Uint8Array(16), 0, 1, [9, 0, 0, 0, 0, 0, 0, 0]]]),
+      (row) => row.with(8, [[new Uint8Array(16), 0, 1, [9, 0, 0, 0, 0, 0, 0, 0]]]),
     ],
-    ['a site that is not named', (row) => row.with(7, [[new Uint8Array(16), 9, 1, []]])],
+    ['a site that is not named', (row) => row.with(8, [[new Uint8Array(16), 9, 1, []]])],
     [
       'a region twice',
-      (row) => row.with(7, [[new Uint8Array(16), 0, 1, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]]),
+      (row) => row.with(8, [[new Uint8Array(16), 0, 1, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]]),
     ],
+    ['a window of no length', (row) => row.with(5, 0)],
     ['rules the wrong way round', (row) => row.with(1, 5).with(2, 4)],
-    ['sites out of order', (row) => row.with(9, [...(row[9] as unknown[])].reverse())],
+    ['sites out of order', (row) => row.with(10, [...(row[10] as unknown[])].reverse())],
     ['another edition', (row) => row.with(0, 2)],
     ['more than there is', (row) => [...row, 1]],
   ])('refuses %s', (_, change) => {
@@ -133,7 +148,7 @@ describe('the body of a proposal', () => {
     const key = (n: number) => Buffer.from(key16(n), 'hex');
     const [first, second] = [1, 2].sort((a, b) => Buffer.compare(key(a), key(b)));
     const row = [
-      ...[1, 1, 1, 5, 5, [1, 1, 1, 0], []],
+      ...[1, 1, 1, 5, 5, 5, [1, 1, 1, 0], []],
       [first, second].map((n, i) => [key(n!), i, 120, [i, 1, 1, 1, 1, 1, 1, 0]]),
       ...[[], [...SITES], REGIONS.slice(0, 2)],
     ];
@@ -150,7 +165,6 @@ const viewOf = (change: Partial<ProposalView>): ProposalView => ({
   series: () => undefined,
   windowShare: 10,
   speaks: () => true,
-  sampled: [],
   ...change,
 });
 const resource = (n: number, credit: number, size = 10_000) => ({
@@ -166,29 +180,72 @@ describe('building a proposal', () => {
     const random = seededRandom(3);
     const resources = Array.from({ length: 9000 }, (_, n) => resource(n, 1 + (random.uint32() % 1000)));
     for (const size of [1, 30, 300]) {
-      const body = buildProposal(viewOf({ resources }), size);
+      const state = originOf(size);
+      const body = buildProposal(viewOf({ resources }), state, committeesOf(state));
       expect(body.length).toBeLessThanOrEqual(proposalBytesMax(size));
       expect(body.length).toBeGreaterThan(proposalBytesMax(size) * 0.9);
       const kept = new Set(decodeProposal(body).entries.map(({ key16: key }) => key));
       const least = Math.min(...resources.filter((r) => kept.has(r.key16)).map((r) => r.demand[0]!.credit));
       const most = Math.max(...resources.filter((r) => !kept.has(r.key16)).map((r) => r.demand[0]!.credit));
-      expect(least).toBeGreaterThanOrEqual(most);
+      // Within one order of magnitude a hash decides.
+      expect(2 * least).toBeGreaterThanOrEqual(most);
     }
   });
 
-  test('states demand, holders and what was observed; what is to be scored goes before all else', () => {
-    const sampled = [{ key16: key16(77), site: SITES[1]!, sizeClass: 90, regions: [REGIONS[2]!] }];
+  const sampleOf = (numbers: readonly number[]): Sample => ({
+    ...{ window: START - 2 * WINDOW, windowMs: WINDOW, pops: [] },
+    keys: numbers.map((n) => ({
+      ...{ key16: key16(n), site: SITES[1]!, sizeClass: 90, said: [] },
+      agreed: [[REGIONS[2]!, 5]] as const,
+    })),
+  });
+  const built = (view: ProposalView, state: DecidedState) =>
+    decodeProposal(buildProposal(view, state, committeesOf(state))).entries;
+
+  test('states demand and holders', () => {
+    const [one] = built(viewOf({ resources: [resource(1, 800)] }), originOf(1));
+    expect(one?.cells).toEqual([
+      cell(REGIONS[0]!, { next: 50, mean: 5000, upper: 5000, observed: 0 }),
+      cell(REGIONS[1]!, { next: 0, mean: 0, upper: 0, observed: 0, chance: 0, credit: 0, holder: 1 }),
+    ]);
+  });
+
+  test('tells what was seen in the window that is scored, before all else; without a forecast it tells nothing', () => {
+    const state: DecidedState = { ...originOf(16), samples: [sampleOf([77]), NO_SAMPLE] };
+    const asked: unknown[] = [];
+    const observed = (...question: unknown[]) => asked.push(question) && 7;
     const resources = Array.from({ length: 9000 }, (_, n) => resource(n + 100, 500));
-    const { entries: built } = decodeProposal(buildProposal(viewOf({ resources, sampled }), 300));
-    expect(built.find((one) => one.key16 === key16(77))).toEqual({
+    const view = viewOf({ resources, observed });
+    expect(built(view, state).find((one) => one.key16 === key16(77))).toEqual({
       ...{ key16: key16(77), site: SITES[1], sizeClass: 90 },
       cells: [cell(REGIONS[2]!, { next: 0, mean: 0, upper: 0, observed: 7, chance: 0, credit: 0 })],
     });
-    const [one] = decodeProposal(buildProposal(viewOf({ resources: [resource(1, 800)] }), 1)).entries;
-    expect(one?.cells).toEqual([
-      cell(REGIONS[0]!, { next: 50, mean: 5000, upper: 5000, observed: 7 }),
-      cell(REGIONS[1]!, { next: 0, mean: 0, upper: 0, observed: 7, chance: 0, credit: 0, holder: 1 }),
+    expect(asked).toEqual([[key16(77), REGIONS[2], START - 2 * WINDOW, WINDOW]]);
+    expect(built({ ...view, silent: true }, state)).toEqual([]);
+  });
+
+  test('repeats what has its turn, and of the rest lists only what would move the decision', () => {
+    const vector = [1, 2, 3, 4]
+      .map((n) => ({
+        ...{ key16: key16(n), site: SITES[0]!, sizeClass: 120 },
+        cells: [
+          ...[{ region: REGIONS[0]!, expected: 5000, chance: 900, credit: 500, held: false, holder: false }],
+          ...[{ region: REGIONS[1]!, expected: 0, chance: 0, credit: 0, held: false, holder: true }],
+        ],
+      }))
+      .sort((a, b) => (a.key16 < b.key16 ? -1 : 1));
+    // The turn is with the last key alone.
+    const turns = { cycle: 3, from: vector[3]!.key16 };
+    const state: DecidedState = { ...originOf(4), vector, turns };
+    const credits = new Map([
+      ...[[vector[0]!.key16, 510] as const, [vector[1]!.key16, 700] as const],
+      ...[[vector[2]!.key16, 490] as const, [vector[3]!.key16, 500] as const],
     ]);
+    const resources = [1, 2, 3, 4, 5, 6].map((n) =>
+      resource(n, credits.get(key16(n)) ?? (n === 5 ? 300 : 0)),
+    );
+    const keys = built(viewOf({ resources }), state).map(({ key16: key }) => key);
+    expect(keys.sort()).toEqual([vector[1]!.key16, vector[3]!.key16, key16(5)].sort());
   });
 
   test('an honest body always passes', () => {

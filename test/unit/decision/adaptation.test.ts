@@ -16,7 +16,9 @@ import {
   proposal,
   REGIONS,
   SITES,
+  START,
   trust,
+  WINDOW,
 } from '../../property/decision/cluster.ts';
 
 const KEYS = 60;
@@ -54,7 +56,15 @@ class Traffic {
       }));
       const included = this.state.members.map(({ region, pop }, slot) => {
         const use = this.#uses.get(pop);
-        return { slot, proposal: proposal({ entries, uses: use === undefined ? [] : [use] }), region };
+        return {
+          slot,
+          proposal: proposal({
+            window: START + height * WINDOW,
+            entries,
+            uses: use === undefined ? [] : [use],
+          }),
+          region,
+        };
       });
       this.state = transition(this.state, height.toString(16).padStart(64, '0'), included, trust);
       this.#uses = new Map();
@@ -130,6 +140,7 @@ describe('when the traffic shifts', () => {
       const included = state.members.map((_, slot) => ({
         slot,
         proposal: proposal({
+          window: START + state.height * WINDOW,
           uses: [{ site: SITES[0]!, mirroredKiB: 1, usedKiB: 0, unusedKiB: 0, promisedKiB: 0 }],
           entries: Array.from({ length: 30 }, (_, n) =>
             entry(n, [cell(EAST, { next: 2000 * factor, observed: 2000 })]),

@@ -37,7 +37,8 @@ interface Pop {
 
 const viewOf = (now: () => number, wild: boolean): OwnView => ({
   at: START + now(),
-  window: START + now(),
+  window: START + EPOCH_MS * Math.floor(now() / EPOCH_MS),
+  windowMs: EPOCH_MS,
   cap: proposal().cap,
   uses: [],
   windowShare: 100,

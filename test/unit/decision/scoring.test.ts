@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DecidedState } from '../../../protocol/decided-state.ts';
 import { smooth } from '../../../protocol/demand-vector.ts';
-import { reweigh, SAMPLE_KEYS, scoreOf } from '../../../protocol/scoring.ts';
+import { reweigh, SAMPLE_KEYS, SILENT, scoreOf } from '../../../protocol/scoring.ts';
 import { transition } from '../../../protocol/transition.ts';
 import {
   cell,
@@ -12,6 +12,7 @@ import {
   SITES,
   START,
   trust,
+  WINDOW,
 } from '../../property/decision/cluster.ts';
 
 const chain = (height: number) => height.toString(16).padStart(64, '0');
@@ -29,6 +30,7 @@ function run(factors: readonly number[], heights: number, state: DecidedState = 
       slot,
       proposal: proposal({
         at: START + height * 1000,
+        window: START + height * WINDOW,
         entries: Array.from({ length: 100 }, (_, number) =>
           entry(number, [
             cell(EAST!, { next: factor * truth(number, height), observed: truth(number, height - 2) }),
@@ -61,18 +63,17 @@ describe('what a word counts', () => {
       const included = state.members.map((_, slot) => ({ slot, proposal: undefined }));
       state = transition(state, chain(1), included.slice(1), trust);
     }
-    // Of the two heights before it left, it is still scored: nothing was seen of what it forecast.
-    const left = state.members[0]!.weight;
-    expect(left).toBeLessThan(before!);
+    // Nobody told what was seen of what it forecast before it left, and silence is not a zero.
+    expect(state.members[0]?.weight).toBe(before);
     state = transition(state, chain(9), [], trust);
-    expect(state.members[0]?.weight).toBe(left);
+    expect(state.members[0]?.weight).toBe(before);
   });
 
   it('is scored on 64 keys, others at every height', () => {
     const a = run([1, 1, 1, 1], 5);
-    const [older, newer] = a.samples.map(({ keys }) => keys.map(({ key16 }) => key16));
-    expect(older).toHaveLength(SAMPLE_KEYS);
-    expect(newer).not.toEqual(older);
+    const [asked, pending] = a.samples.map(({ keys }) => keys.map(({ key16 }) => key16));
+    expect(asked).toHaveLength(SAMPLE_KEYS);
+    expect(pending).not.toEqual(asked);
   });
 
   it('is exact: scores and steps as specified', () => {
@@ -124,5 +125,109 @@ describe('smoothed demand', () => {
       site: SITES[0],
       cells: [{ credit: 0, expected: 0, holder: true }],
     });
+  });
+});
+
+describe('a forecast is held against the window that it was for', () => {
+  const KEYS = 100;
+  interface Step {
+    /** Number of the window that the height's proposals forecast. */
+    readonly window: number;
+    /** By slot: how many windows behind the others its proposal is. */
+    readonly late?: Readonly<Record<number, number>>;
+    /** Whether anyone speaks. */
+    readonly mute?: boolean;
+  }
+  const spanOf = (window: number) => START + window * WINDOW;
+
+  /** Heights at which every PoP forecasts rightly but the last, and tells what it is asked. */
+  function play(steps: readonly Step[], origin = originOf(4)) {
+    let state = origin;
+    const asked: number[] = [];
+    for (const { window, late = {}, mute = false } of steps) {
+      const [sample] = state.samples;
+      const about = (sample.window - START) / WINDOW;
+      if (sample.keys.length > 0) asked.push(about);
+      const wanted = new Set(sample.keys.map(({ key16 }) => key16));
+      const included = state.members.map((_, slot) => {
+        const own = window - (late[slot] ?? 0);
+        const factor = slot === 3 ? 9 : 1;
+        const entries = Array.from({ length: KEYS }, (_, number) => {
+          const { key16 } = entry(number, []);
+          const observed = wanted.has(key16) ? truth(number, about) : 0;
+          return entry(number, [cell(EAST!, { next: factor * truth(number, own), observed })]);
+        });
+        return { slot, proposal: mute ? undefined : proposal({ window: spanOf(own), entries }) };
+      });
+      state = transition(state, chain(state.height), included, trust);
+    }
+    return { state, asked, weights: state.members.map(({ weight }) => weight) };
+  }
+  const sound = ([a, b, c, wild]: readonly number[]) => {
+    expect(Math.min(a!, b!, c!)).toBeGreaterThan(500);
+    expect(new Set([a, b, c]).size).toBe(1);
+    expect(wild).toBeLessThan(500);
+  };
+
+  it('where windows and heights go in step', () => {
+    const { asked, weights } = play(Array.from({ length: 12 }, (_, window) => ({ window })));
+    expect(asked).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    sound(weights);
+  });
+
+  it('where several heights fall into one window, which then counts once', () => {
+    const { asked, weights } = play(Array.from({ length: 24 }, (_, i) => ({ window: i >> 2 })));
+    expect(asked).toEqual([0, 1, 2, 3, 4]);
+    sound(weights);
+  });
+
+  it('where heights are skipped: windows run ahead, unevenly', () => {
+    const windows = [0, 2, 3, 6, 7, 9, 10, 13, 14, 15];
+    const { asked, weights } = play(windows.map((window) => ({ window })));
+    expect(asked).toEqual([0, 2, 3, 6, 7, 9, 10, 13]);
+    sound(weights);
+  });
+
+  it('not at all after so long a silence that nobody knows any more what was seen', () => {
+    const before = play([0, 1, 2, 3].map((window) => ({ window })));
+    const after = play([{ window: 40 }, { window: 41 }], before.state);
+    expect(after.weights).toEqual(before.weights);
+    const { asked } = play([{ window: 42 }, { window: 43 }], after.state);
+    expect(asked).toEqual([40, 41]);
+  });
+
+  it('a height at which nobody speaks leaves the question open', () => {
+    const steps = [{ window: 0 }, { window: 1 }, { window: 2, mute: true }, { window: 2 }, { window: 3 }];
+    const { asked, weights } = play(steps);
+    expect(asked).toEqual([0, 0, 1]);
+    sound(weights);
+  });
+
+  it('a proposal for another window counts least, and is not scored as if it were for this one', () => {
+    const steps = Array.from({ length: 12 }, (_, window) => ({ window, late: { 0: window % 2 } }));
+    const { state, weights } = play(steps);
+    sound(weights.toSpliced(0, 1, weights[1]!));
+    // Scored at half the heights, and there it was right.
+    expect(weights[0]).toBeGreaterThan(500);
+    expect(weights[0]).toBeLessThan(weights[1]!);
+    const always = play(Array.from({ length: 12 }, (_, window) => ({ window, late: { 0: 1 } })));
+    expect(always.weights[0]).toBe(500);
+    for (const { said } of always.state.samples[1].keys) expect(said[0]).toBe(SILENT);
+    for (const { agreed } of state.samples[1].keys) expect(agreed[0]![1] % 1000).toBe(0);
+  });
+
+  it('the late one carries no weight at that height', () => {
+    const heavy = originOf(4);
+    const members = heavy.members.map((member, slot) => ({ ...member, weight: slot === 0 ? 1000 : 10 }));
+    const included = members.map((_, slot) => ({
+      slot,
+      proposal: proposal({
+        window: spanOf(slot === 0 ? 4 : 5),
+        entries: [entry(1, [cell(EAST!, { mean: [900, 100, 300, 200][slot]! })])],
+      }),
+    }));
+    const { vector } = transition({ ...heavy, members }, chain(1), included, trust);
+    // Of 200 and 300, which are left when the ends are cut off.
+    expect(vector[0]?.cells[0]?.expected).toBe(200);
   });
 });
