@@ -1,5 +1,6 @@
 import type { Certificate } from '../protocol/certificate.ts';
 import type { Charter } from '../protocol/charter.ts';
+import { Hysteresis } from '../protocol/hysteresis.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../protocol/ids.ts';
 import type { Peers } from '../protocol/ports.ts';
 import { type RoutingPop, RoutingTable } from '../protocol/routing.ts';
@@ -13,6 +14,8 @@ export type RouterMessage =
   /** A PoP's newest word on its load and state. */
   | { readonly type: 'capacities'; readonly pop: PopId; readonly capacities: Capacities }
   | { readonly type: 'peer'; readonly pop: PopId; readonly up: boolean }
+  /** One round of checks of the service addresses: whether each PoP answered, for those of which it could be told. */
+  | { readonly type: 'checked'; readonly answered: ReadonlyMap<PopId, boolean> }
   /** For each site and region the PoP that holds the larger share of the predicted demand. */
   | { readonly type: 'preferred'; readonly preferred: ReadonlyMap<string, PopId> }
   | { readonly type: 'rebuild' };
@@ -28,7 +31,7 @@ export interface RouterDeps {
   swap(table: RoutingTable): void;
 }
 
-/** How often the table is rebuilt though nothing was heard, so that a silent PoP is noticed, ms. */
+/** How often the table is rebuilt and connections are looked at, ms. Three looks in vain, and a PoP is passed over. */
 const REBUILD_MS = 1_000;
 /** A PoP whose last word on itself is older counts with the middle load, ms. */
 const WORD_VALID_MS = 5 * 60_000;
@@ -49,6 +52,11 @@ class Router implements Behaviour<RouterMessage> {
   readonly #deps: RouterDeps;
   readonly #context: ActorContext<RouterMessage>;
   readonly #cards = new Map<PopId, PopCard>();
+  /** Whether PoPs are connected, and whether they answered checks; one late packet changes neither. */
+  readonly #connections = new Map<PopId, Hysteresis>();
+  readonly #services = new Map<PopId, Hysteresis>();
+  /** Nobody is sick for want of a check where nothing is checked. */
+  #checked = false;
   readonly #words = new Map<PopId, { capacities: Capacities; at: number }>();
   #preferred: ReadonlyMap<string, PopId> = new Map();
   #previous: RoutingTable | undefined;
@@ -77,8 +85,18 @@ class Router implements Behaviour<RouterMessage> {
       case 'preferred':
         this.#preferred = message.preferred;
         return;
-      case 'rebuild':
+      case 'checked':
+        this.#checked = true;
+        for (const [pop, ok] of message.answered) this.#record(this.#services, pop, ok);
         break;
+      case 'rebuild': {
+        const connected = new Set(this.#deps.peers.connected());
+        for (const pop of this.#cards.keys()) {
+          if (this.#deps.certificateOf(pop)) this.#record(this.#connections, pop, connected.has(pop));
+          else this.#forget(pop);
+        }
+        break;
+      }
     }
     this.#rebuild();
   }
@@ -89,14 +107,36 @@ class Router implements Behaviour<RouterMessage> {
 
   #learn(pop: PopId): void {
     const card = this.#deps.certificateOf(pop);
-    if (card) this.#cards.set(pop, card);
+    if (!card) return;
+    this.#cards.set(pop, card);
+    // The first look of all decides at once: it is connected.
+    if (!this.#connections.has(pop)) this.#record(this.#connections, pop, true);
+  }
+
+  /** It has left the cluster: its clients are no longer anybody's to take over. */
+  #forget(pop: PopId): void {
+    this.#cards.delete(pop);
+    this.#connections.delete(pop);
+    this.#services.delete(pop);
+    this.#words.delete(pop);
+  }
+
+  #record(states: Map<PopId, Hysteresis>, pop: PopId, ok: boolean): void {
+    const state = states.get(pop) ?? new Hysteresis();
+    states.set(pop, state);
+    const before = state.health;
+    if (state.record(ok) === before) return;
+    const what = states === this.#services ? 'service' : 'connection';
+    this.#context.metrics.count('routing_health_changes_total', { what, to: state.health });
+    this.#context.log.info('the health of a PoP has changed', { peer: pop, what, health: state.health });
   }
 
   #rebuild(): void {
-    const { charter, self, peers, holders } = this.#deps;
-    const connected = new Set(peers.connected());
+    const { charter, self, holders } = this.#deps;
     const others = [...this.#cards.values()].filter(({ pop }) => pop !== self.pop);
-    const pops = [self, ...others].map((card) => this.#pop(card, card === self || connected.has(card.pop)));
+    const pops = [self, ...others].map((card) =>
+      this.#pop(card, card === self || this.#connections.get(card.pop)?.health === 'up'),
+    );
     this.#previous = RoutingTable.build(
       {
         charter,
@@ -114,13 +154,14 @@ class Router implements Behaviour<RouterMessage> {
   #pop(card: PopCard, reachable: boolean): RoutingPop {
     const word = this.#words.get(card.pop);
     const fresh = word !== undefined && this.#context.clock.monotonic() - word.at < WORD_VALID_MS;
+    const sick = this.#checked && this.#services.get(card.pop)?.health !== 'up';
     return {
       id: card.pop,
       name: card.name,
       region: card.region,
       addresses: { v4: card.addressesV4, v6: card.addressesV6 },
       load: fresh ? word.capacities.load : MIDDLE_LOAD,
-      state: fresh ? word.capacities.state : 'up',
+      state: sick ? 'sick' : fresh ? word.capacities.state : 'up',
       reachable,
     };
   }

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import type { AgreementSetup } from '../forecasting/agreed-forecast.ts';
 import { BurstDetector, FAST_BURSTS } from '../forecasting/bursts.ts';
 import type { Member } from '../forecasting/foresight.ts';
@@ -45,6 +46,8 @@ import { type ObserverMessage, observerSpec } from './observer.ts';
 import type { Puller } from './puller.ts';
 import type { PurgeLedger } from './purge-ledger.ts';
 import type { LocalReplicas } from './replica-index.ts';
+import type { RecordBook } from './record-book.ts';
+import { type RecordsMessage, recordsSpec } from './records.ts';
 import { type PopCard, preferredKey, type RouterMessage, routerSpec } from './router.ts';
 import { type SentinelMessage, sentinelSpec } from './sentinel.ts';
 import { newestReplica } from './supplier.ts';
@@ -85,6 +88,9 @@ export interface ActorsDeps {
   readonly learned: Table<unknown>;
   readonly announcements: Table<OwnAnnouncement>;
   readonly card: PopCard;
+  readonly records: RecordBook;
+  /** Signs what is set here for all PoPs. */
+  readonly privateKey: KeyObject;
   yieldTurn(): Promise<void>;
   startMind(options: MindOptions): MindHost;
   capacities(): Capacities;
@@ -122,6 +128,7 @@ export interface Actors {
   readonly mirror: ActorRef<MirrorMessage>;
   readonly router: ActorRef<RouterMessage>;
   readonly announcer: ActorRef<AnnouncerMessage>;
+  readonly records: ActorRef<RecordsMessage>;
   stop(): Promise<void>;
 }
 
@@ -323,6 +330,13 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     }),
   );
 
+  const records: ActorRef<RecordsMessage> = system.actor(
+    recordsSpec({
+      ...{ book: deps.records, key: deps.privateKey, gossip, streams, peers },
+      known: () => deps.known(),
+    }),
+  );
+
   const root = system.group('pop', 'one-for-one', INTENSITY, [
     system.group('store', 'rest-for-one', INTENSITY, [catalogue, invalidator]),
     system.group('demand', 'rest-for-one', INTENSITY, [
@@ -330,6 +344,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     ]),
     router,
     announcer,
+    records,
   ]);
   await system.start(root, failed);
   return {
@@ -344,6 +359,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
       mirror,
       router,
       announcer,
+      records,
     },
     stop: () => system.stop(STOP_DEADLINE_MS),
   };

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { Intake } from '../actors/intake.ts';
 import { Names } from '../actors/names.ts';
 import { Puller } from '../actors/puller.ts';
+import { RecordBook } from '../actors/record-book.ts';
 import type { PopCard } from '../actors/router.ts';
 import { supply } from '../actors/supplier.ts';
 import { type Actors, startActors } from '../actors/tree.ts';
@@ -21,6 +22,7 @@ import { agreementMembership } from './agreement-membership.ts';
 import { Capacity } from './capacity.ts';
 import type { Config, Explained } from './config.ts';
 import { demandOfEdge, LogDemand } from './demand-source.ts';
+import { ZoneList } from './dns/zone-list.ts';
 import { type Doors, openDoors } from './doors.ts';
 import { createEdge, type Edge } from './http/edge.ts';
 import { createOrigin } from './http/origin.ts';
@@ -36,6 +38,7 @@ import type { EventHub } from './rpc/events.ts';
 import { type ShutdownPhase, shutdown } from './shutdown.ts';
 import { Sites } from './sites.ts';
 import { ANNOUNCEMENTS, HISTORY, LEARNED, openDatabase, openStore, type Store } from './store.ts';
+import { TEXT_RECORDS } from './text-records.ts';
 import { Traffic } from './traffic.ts';
 
 /** Everything that a running daemon consists of; what the RPC's handlers look at. */
@@ -52,6 +55,8 @@ export interface Daemon {
   readonly network: Network | undefined;
   readonly actors: Actors;
   readonly pool: ForecastPool;
+  readonly zones: ZoneList;
+  readonly records: RecordBook;
   readonly capacity: Capacity;
   readonly intake: Intake;
   readonly traffic: Traffic;
@@ -199,6 +204,11 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   );
   onClose('workers', () => pool.close());
   const certificateOf = (pop: PopId) => (pop === self ? card : network?.certificateOf(pop));
+  const zones = await ZoneList.read(config, () => charters.current());
+  const records = await RecordBook.open({
+    ...{ table: database.table(TEXT_RECORDS), clock, log, metrics, zones: () => zones.apexes },
+    certified: (pop) => certificateOf(pop) !== undefined,
+  });
   const actors = await startActors(
     {
       ...{ self, name: identity.name, region: identity.region, alone, card },
@@ -235,6 +245,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       siteById: (id) => sites.ofId(id),
       key16Of: (key, site) => key16Of(key, site.secret),
       known: () => network?.known() ?? [],
+      ...{ records, privateKey: identity.privateKey },
       fetch: (key, key16, site, source) =>
         edge.fetchIntoStore(store.replicas.begin(key, key16, site.id), site, key, source),
       place: (content, tier) => {
@@ -288,6 +299,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       pool,
     },
     ...{ capacity, intake, traffic, edge, clock, demand, metrics, log },
+    ...{ zones, records },
     startedAt,
     logDemand: new LogDemand({ sites, geography, names }),
     lacks: () => lacksOf(daemon),

@@ -137,4 +137,5 @@ export const KINDS = {
     (value) => Number.isInteger(value) && value >= 1 && value <= 64,
   ),
   level: oneOf('debug', 'info', 'warn', 'error'),
+  check: oneOf('off', 'tcp', 'http', 'https'),
 } as const;

@@ -64,6 +64,15 @@ export const KEYS = {
     'dns',
   ),
   'dns.zones': key(KINDS.zones, [], 'Zones answered with authority, besides those of the charter.'),
+  'dns.zoneFiles': optional(
+    KINDS.path,
+    'Directory of zone files, such as cdn.example.net.zone; read anew on SIGHUP.',
+  ),
+  'dns.check': key(
+    KINDS.check,
+    'off',
+    'How service addresses of PoPs are checked before DNS names them, at the ports of their certificates: tcp, http or https.',
+  ),
   'p2p.listen': key(
     KINDS.multiaddrs,
     ['/ip4/0.0.0.0/tcp/7400', '/ip6/::/tcp/7400'],

@@ -6,8 +6,7 @@ import type { Random } from '../protocol/ports.ts';
 import type { Daemon } from './compose.ts';
 import type { Config } from './config.ts';
 import { printEndpoint } from './config-units.ts';
-import { createDnsServer, type DnsServer } from './dns/server.ts';
-import { zonesOfCharter } from './dns/zone.ts';
+import { openDns } from './dns/door.ts';
 import { handlersOf } from './handlers/handlers.ts';
 import type { EdgeTls, Listening } from './http/door.ts';
 import { listenSyslog } from './ingest/syslog.ts';
@@ -23,7 +22,6 @@ export interface Doors {
   /** `HOST:PORT`, if DNS is answered. */
   readonly dns: string | undefined;
   readonly rpc: RpcServer;
-  readonly dnsServer: DnsServer | undefined;
 }
 
 export interface DoorsDeps {
@@ -32,7 +30,7 @@ export interface DoorsDeps {
   readonly hub: EventHub;
 }
 
-/** Opens RPC, DNS and HTTP, in this order: a client is let in when everything behind the door works. */
+/** Opens RPC, HTTP and DNS, in this order: a client is let in when everything behind the door works. */
 export async function openDoors(
   daemon: Daemon,
   { geography, random, hub }: DoorsDeps,
@@ -40,10 +38,9 @@ export async function openDoors(
 ): Promise<Doors> {
   const { config, clock, log, metrics, edge, logDemand, intake, operator } = daemon;
   const addresses: { http?: string; dns?: string; rpc: string[] } = { rpc: [] };
-  const dnsServer = config.dns.listen && openDns(daemon, { geography, random });
   const rpc = await createRpc(
     {
-      methods: bind(handlersOf(daemon, { addresses, dns: dnsServer })),
+      methods: bind(handlersOf(daemon, { addresses })),
       ...{ events: hub, metrics, log },
       health: () => {
         const lacks = daemon.lacks();
@@ -54,11 +51,6 @@ export async function openDoors(
   );
   onClose('rpc', () => rpc.close());
   addresses.rpc.push(rpc.socket, ...(rpc.url === undefined ? [] : [rpc.url]));
-  if (config.dns.listen && dnsServer) {
-    const { address } = await dnsServer.listen(config.dns.listen.host, config.dns.listen.port);
-    onClose('dns', () => dnsServer.close());
-    addresses.dns = printEndpoint(address);
-  }
   if (config.ingest.syslog) {
     const syslog = await listenSyslog(
       { listen: config.ingest.syslog, host: config.ingest.host },
@@ -86,9 +78,16 @@ export async function openDoors(
       onClose('certificate renewal', () => void process.off('SIGHUP', renew));
     }
   }
+  // Last, because it sends clients to the others.
+  const dnsServer = config.dns.listen && (await openDns(daemon, { geography, random }, onClose));
+  if (config.dns.listen && dnsServer) {
+    const { address } = await dnsServer.listen(config.dns.listen.host, config.dns.listen.port);
+    onClose('dns', () => dnsServer.close());
+    addresses.dns = printEndpoint(address);
+  }
   if (operator.charters.current().sites.length === 0)
     log.warn('no site is configured: start with --origin URL, or give a charter');
-  return { http: addresses.http, dns: addresses.dns, rpc, dnsServer };
+  return { http: addresses.http, dns: addresses.dns, rpc };
 }
 
 /** The PEM files of `http.tls`, or nothing. Fails with `CONFIG_INVALID`. */
@@ -115,23 +114,4 @@ async function renewTls({ config, log }: Daemon, door: Listening): Promise<void>
   } catch (error) {
     log.error('the renewed certificate does not serve; the one before stays', { error });
   }
-}
-
-function openDns(daemon: Daemon, { geography, random }: Pick<DoorsDeps, 'geography' | 'random'>): DnsServer {
-  const { config, identity, operator, sites, clock, log, metrics } = daemon;
-  return createDnsServer(
-    {
-      zones: zonesOfCharter(
-        operator.charters.current(),
-        config.dns.zones.map((name) => ({ name })),
-      ),
-      nsid: identity.name,
-    },
-    {
-      ...{ clock, log, metrics, random },
-      table: daemon.table,
-      regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
-      siteOfName: (name) => sites.ofHost(name)?.id,
-    },
-  );
 }

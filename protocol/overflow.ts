@@ -30,7 +30,17 @@ export interface OverflowState {
   readonly keep: ReadonlyMap<string, number>;
   /** By PoP id: overflow that it takes from others, in units of load. */
   readonly received: ReadonlyMap<string, number>;
+  /** `keep` and `received` as they were while the loads were measured that are known now. */
+  readonly measured: {
+    readonly keep: ReadonlyMap<string, number>;
+    readonly received: ReadonlyMap<string, number>;
+  };
+  /** By id of a PoP that may not be chosen now: its load when it was lost, which others carry since. */
+  readonly lost: ReadonlyMap<string, number>;
 }
+
+/** The part of the state that the measurements alone decide; `spreadOverflow` gives the rest. */
+export type OverflowControl = Omit<OverflowState, 'received'>;
 
 export interface OverflowPop {
   readonly id: string;
@@ -41,116 +51,165 @@ export interface OverflowPop {
 
 /** The candidates of one site in one region, by index into the PoPs, nearest first. */
 export interface OverflowRow {
+  /** The PoP that would be first, could it be chosen: its demand is spread over `order`. */
+  readonly lost?: number | undefined;
   readonly order: ArrayLike<number>;
   /** Cost in ms by PoP index. */
   readonly cost: ArrayLike<number>;
 }
 
-/** The next value of each PoP's `keep`. */
-export function nextKeep(
+/** Goes on from the state before; within an epoch nothing moves but what is lost and found again. */
+export function nextControl(
   pops: readonly OverflowPop[],
   epoch: number,
   previous: OverflowState | undefined,
-): Map<string, number> {
+): OverflowControl {
+  const risen = !previous || epoch > previous.epoch;
   const keep = new Map<string, number>();
-  for (const { id, load } of pops) {
+  const lost = new Map<string, number>();
+  for (const { id, load, available } of pops) {
     const before = previous?.keep.get(id) ?? 1;
     let now = before;
-    if (!previous || epoch > previous.epoch) {
+    if (risen) {
       if (load > SHED_ABOVE) now = Math.max(LEAST_KEPT, before * Math.sqrt(TARGET / load));
       else if (load < RETURN_BELOW) now = Math.min(1, before * RETURN_STEP);
     }
     keep.set(id, now);
+    // What it reports once its clients have gone elsewhere says nothing of how many they are.
+    if (!available) lost.set(id, previous?.lost.get(id) ?? load);
   }
-  return keep;
+  const measured = (risen ? previous : previous?.measured) ?? { keep: new Map(), received: new Map() };
+  return {
+    ...{ epoch: previous ? Math.max(epoch, previous.epoch) : epoch, keep, lost },
+    measured: { keep: measured.keep, received: measured.received },
+  };
+}
+
+type Share = [pop: number, share: number];
+
+/** Demand of one row that is looking for helpers. */
+interface Spill {
+  readonly row: number;
+  /** The first candidate of the row keeps the rest of this. */
+  readonly demand: number;
+  left: number;
+  readonly helpers: readonly { readonly pop: number; readonly nearness: number }[];
+  readonly given: Map<number, number>;
 }
 
 /**
  * Spreads what overloaded PoPs shed over their rows' next candidates, by nearness and by room left, never beyond
- * a helper's target load. The result has one list of `[pop index, share]` for each row that is not answered with its
- * first candidate alone; shares of a row sum to 1.
+ * a helper's target load. What was a lost PoP's goes first: to the nearest as far as it has room, then to the next.
+ * The result has one list of `[pop index, share]` for each row that is not answered with its first candidate alone;
+ * shares of a row sum to 1.
  */
 export function spreadOverflow(
   pops: readonly OverflowPop[],
   rows: readonly OverflowRow[],
-  keep: ReadonlyMap<string, number>,
-  previous: OverflowState | undefined,
-): { shares: Map<number, [pop: number, share: number][]>; received: Map<string, number> } {
-  const shares = new Map<number, [number, number][]>();
+  { keep, measured, lost }: OverflowControl,
+): { shares: Map<number, Share[]>; received: Map<string, number> } {
+  const shares = new Map<number, Share[]>();
   const received = new Map<string, number>();
   const kept = pops.map(({ id }) => keep.get(id) ?? 1);
-  if (kept.every((k) => k === 1)) return { shares, received };
+  const orphaned = rows.some((row) => row.lost !== undefined);
+  if (!orphaned && kept.every((k) => k === 1)) return { shares, received };
 
   const rowsOf = new Float64Array(pops.length);
-  for (const row of rows) if (row.order.length > 0) rowsOf[row.order[0]!]! += 1;
-  const room = pops.map(({ id, load, available }, index) =>
-    available && kept[index] === 1 ? Math.max(0, TARGET - load + (previous?.received.get(id) ?? 0)) : 0,
-  );
-
-  interface Spill {
-    readonly row: number;
-    readonly demand: number;
-    left: number;
-    readonly helpers: readonly { readonly pop: number; readonly nearness: number }[];
-    readonly given: Map<number, number>;
+  for (const row of rows) {
+    const first = row.lost ?? row.order[0];
+    if (first !== undefined) rowsOf[first]! += 1;
   }
-  const spills: Spill[] = [];
-  rows.forEach((row, at) => {
-    const first = row.order[0];
-    if (first === undefined || kept[first] === 1) return;
-    const own = kept[first]!;
-    // The load that this row would lay on its first candidate if that kept all: what was measured, scaled back.
-    const before = previous?.keep.get(pops[first]!.id) ?? 1;
-    const demand = Math.max(1, pops[first]!.load) / before / rowsOf[first]!;
+  const room = Float64Array.from(pops, ({ id, load, available }, index) =>
+    available && kept[index] === 1 ? Math.max(0, TARGET - load + (measured.received.get(id) ?? 0)) : 0,
+  );
+  const helpersOf = (row: OverflowRow, from: number) => {
     const helpers: { pop: number; nearness: number }[] = [];
-    for (let i = 1; i < row.order.length && helpers.length < HELPERS; i += 1) {
+    for (let i = from; i < row.order.length && helpers.length < HELPERS; i += 1) {
       const pop = row.order[i]!;
       if (room[pop]! <= 0) continue;
-      const farther = Math.max(0, row.cost[pop]! - row.cost[first]!);
+      const farther = Math.max(0, row.cost[pop]! - row.cost[row.order[0]!]!);
       helpers.push({ pop, nearness: HALF_DISTANCE_MS / (HALF_DISTANCE_MS + farther) });
     }
-    spills.push({ row: at, demand, left: demand * (1 - own), helpers, given: new Map() });
-  });
+    return helpers;
+  };
 
+  const orphans: Spill[] = [];
+  const spills: Spill[] = [];
+  rows.forEach((row, at) => {
+    const first = row.lost ?? row.order[0];
+    if (first === undefined || row.order.length === 0) return;
+    const share = 1 / rowsOf[first]!;
+    if (row.lost !== undefined) {
+      const demand = Math.max(1, lost.get(pops[first]!.id) ?? 0) * share;
+      orphans.push({ row: at, demand, left: demand, helpers: helpersOf(row, 0), given: new Map() });
+    } else if (kept[first]! < 1) {
+      // The load that this row would lay on its first candidate if that kept all: what was measured, scaled back.
+      const before = measured.keep.get(pops[first]!.id) ?? 1;
+      const demand = (Math.max(1, pops[first]!.load) / before) * share;
+      const left = demand * (1 - kept[first]!);
+      spills.push({ row: at, demand, left, helpers: helpersOf(row, 1), given: new Map() });
+    }
+  });
+  for (let rank = 0; rank < HELPERS; rank += 1) {
+    fill(orphans, room, ({ helpers, left }) =>
+      helpers.slice(rank, rank + 1).map(({ pop }) => [pop, left] as const),
+    );
+  }
   for (let round = 0; round < ROUNDS; round += 1) {
-    const wanted = new Float64Array(pops.length);
-    const asks = spills.map((spill) => {
-      const weights = spill.helpers.map(({ pop, nearness }) => nearness * room[pop]!);
+    fill(spills, room, ({ helpers, left }) => {
+      const weights = helpers.map(({ pop, nearness }) => nearness * room[pop]!);
       const sum = weights.reduce((a, b) => a + b, 0);
-      const parts = weights.map((w) => (sum > 0 ? (spill.left * w) / sum : 0));
-      parts.forEach((part, i) => {
-        wanted[spill.helpers[i]!.pop]! += part;
-      });
-      return parts;
-    });
-    const granted = wanted.map((want, pop) => (want > room[pop]! ? room[pop]! / want : 1));
-    spills.forEach((spill, s) => {
-      asks[s]!.forEach((part, i) => {
-        const { pop } = spill.helpers[i]!;
-        const taken = part * granted[pop]!;
-        if (taken <= 0) return;
-        spill.given.set(pop, (spill.given.get(pop) ?? 0) + taken);
-        spill.left -= taken;
-      });
-    });
-    wanted.forEach((want, pop) => {
-      room[pop] = Math.max(0, room[pop]! - want * granted[pop]!);
+      return sum > 0 ? helpers.map(({ pop }, i) => [pop, (left * weights[i]!) / sum]) : [];
     });
   }
 
-  for (const { row, demand, given } of spills) {
-    if (given.size === 0) continue;
-    const list: [number, number][] = [];
+  for (const { row, demand, given } of [...orphans, ...spills]) {
+    const { order } = rows[row]!;
+    const list: Share[] = [];
     let away = 0;
     for (const [pop, units] of given) {
       list.push([pop, units / demand]);
       away += units / demand;
       received.set(pops[pop]!.id, (received.get(pops[pop]!.id) ?? 0) + units);
     }
-    list.unshift([rows[row]!.order[0]!, Math.max(0, 1 - away)]);
-    shares.set(row, list);
+    const rest = Math.max(0, 1 - away);
+    if (rows[row]!.lost !== undefined) shares.set(row, withRest(list, rest, order));
+    else if (list.length > 0) shares.set(row, [[order[0]!, rest], ...list]);
   }
   return { shares, received };
+}
+
+/** One round: each spill asks helpers for parts of what it has left; a helper asked for too much gives to all alike. */
+function fill(
+  spills: readonly Spill[],
+  room: Float64Array,
+  ask: (spill: Spill) => readonly (readonly [pop: number, units: number])[],
+): void {
+  const wanted = new Float64Array(room.length);
+  const asks = spills.map(ask);
+  for (const parts of asks) for (const [pop, units] of parts) wanted[pop]! += units;
+  const granted = wanted.map((want, pop) => (want > room[pop]! ? room[pop]! / want : 1));
+  spills.forEach((spill, s) => {
+    for (const [pop, units] of asks[s]!) {
+      const taken = units * granted[pop]!;
+      if (taken <= 0) continue;
+      spill.given.set(pop, (spill.given.get(pop) ?? 0) + taken);
+      spill.left -= taken;
+    }
+  });
+  wanted.forEach((want, pop) => {
+    room[pop] = Math.max(0, room[pop]! - want * granted[pop]!);
+  });
+}
+
+/** What finds no room must go somewhere: to the nearest alike, so that none of them bears it alone. */
+function withRest(list: readonly Share[], rest: number, order: ArrayLike<number>): Share[] {
+  const parts = new Map(list);
+  if (rest > 1e-9) {
+    const count = Math.min(HELPERS, order.length);
+    for (let i = 0; i < count; i += 1) parts.set(order[i]!, (parts.get(order[i]!) ?? 0) + rest / count);
+  }
+  return [...parts];
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type Charter, distanceMs } from './charter.ts';
 import type { Key16, PopId, RegionId, SiteId } from './ids.ts';
-import { nextKeep, type OverflowState, smoothSchedule, spreadOverflow } from './overflow.ts';
+import { nextControl, type OverflowState, smoothSchedule, spreadOverflow } from './overflow.ts';
 
 /** A holder is preferred to the nearest PoP if it is at most this much farther: about one fetch from a peer. */
 const PREFER_HOLDER_MS = 100;
@@ -71,7 +71,8 @@ interface Row {
 /**
  * Which PoP answers whom: immutable, built by a pure function from what is known, swapped in whole. Chosen is the
  * nearest PoP that is healthy, not draining and not overloaded; for a site the one with the larger share of its regional
- * demand, for a resource one that holds it, if that is not much farther. Overflow is spread (see `overflow.ts`).
+ * demand, for a resource one that holds it, if that is not much farther. Overflow is spread, and so are the clients of
+ * a PoP that is lost (see `overflow.ts`).
  */
 export class RoutingTable {
   readonly pops: readonly RoutingPop[];
@@ -102,12 +103,15 @@ export class RoutingTable {
       throw new RangeError(`${pops.length} PoPs, at most ${MAX_ROUTED_POPS}`);
     const tiers = pops.map(tierOf);
     const index = new Map<string, number>(pops.map(({ id }, at) => [id, at]));
-    const seeds: { site: SiteId; region: RegionId; row: Row }[] = [];
+    const seeds: { site: SiteId; region: RegionId; row: Row; lost: number | undefined }[] = [];
     const regions = charter.regions.includes(charter.defaultRegion)
       ? charter.regions
       : [...charter.regions, charter.defaultRegion];
     // Most sites allow the same PoPs; what follows from that and the region is worked out once.
     const bases = new Map<string, Row>();
+    // Whose clients these would be, were all PoPs well, matters only while one is not.
+    const homes = tiers.some((tier) => tier !== 0) ? new Map<string, Row>() : undefined;
+    const well = tiers.map((): Tier => 0);
     for (const site of charter.sites) {
       const allow = site.allow.includes('*') ? undefined : new Set(site.allow);
       for (const region of regions) {
@@ -116,16 +120,26 @@ export class RoutingTable {
         bases.set(key, base);
         const preferred = index.get(input.preferred(site.id, region) ?? '');
         const order = orderOf(base, site.id, region, pops, tiers, preferred);
-        seeds.push({ site: site.id, region, row: { ...base, order } });
+        let lost: number | undefined;
+        if (homes && base.available > 0) {
+          const home = homes.get(key) ?? baseOf(charter, region, pops, well, allow);
+          homes.set(key, home);
+          const [first] = orderOf(home, site.id, region, pops, well, preferred);
+          if (first !== undefined && tiers[first] !== 0) lost = first;
+        }
+        seeds.push({ site: site.id, region, row: { ...base, order }, lost });
       }
     }
     const available = pops.map(({ id, load }, at) => ({ id, load, available: tiers[at] === 0 }));
-    const keep = nextKeep(available, input.epoch, previous?.overflow);
+    const control = nextControl(available, input.epoch, previous?.overflow);
     const { shares, received } = spreadOverflow(
       available,
-      seeds.map(({ row }) => ({ order: row.order.subarray(0, row.available), cost: row.distance })),
-      keep,
-      previous?.overflow,
+      seeds.map(({ row, lost }) => ({
+        order: row.order.subarray(0, row.available),
+        cost: row.distance,
+        lost,
+      })),
+      control,
     );
     const rows = new Map<string, Map<string, Row>>();
     seeds.forEach(({ site, region, row }, at) => {
@@ -134,7 +148,7 @@ export class RoutingTable {
       rows.set(site, bySite);
       bySite.set(region, split ? { ...row, schedule: smoothSchedule(split, TURNS) } : row);
     });
-    const overflow = { epoch: input.epoch, keep, received };
+    const overflow = { ...control, received };
     return new RoutingTable({ pops, defaultRegion: charter.defaultRegion, rows, overflow }, input.holders);
   }
 
@@ -224,8 +238,10 @@ export class RoutingTable {
   }
 }
 
+type Tier = 0 | 1 | 2;
+
 /** 0: may be chosen; 1: draining, chosen if there is no other; 2: sick or out of reach, chosen if there is nothing else. */
-function tierOf(pop: RoutingPop): 0 | 1 | 2 {
+function tierOf(pop: RoutingPop): Tier {
   if (pop.state === 'sick' || !pop.reachable) return 2;
   return pop.state === 'drain' ? 1 : 0;
 }
@@ -235,7 +251,7 @@ function baseOf(
   charter: RoutingInput['charter'],
   region: RegionId,
   pops: readonly RoutingPop[],
-  tiers: readonly (0 | 1 | 2)[],
+  tiers: readonly Tier[],
   allow: ReadonlySet<string> | undefined,
 ): Row {
   const distance = Float64Array.from(pops, (pop) =>
@@ -271,7 +287,7 @@ function orderOf(
   site: SiteId,
   region: RegionId,
   pops: readonly RoutingPop[],
-  tiers: readonly (0 | 1 | 2)[],
+  tiers: readonly Tier[],
   preferred: number | undefined,
 ): Uint16Array {
   const order = Uint16Array.from(base.order);

@@ -4,6 +4,7 @@ import { coded, PresageError } from '../../protocol/errors.ts';
 import { explainConfig } from '../config.ts';
 import { flagOf, PATHS, specOf, variableOf } from '../config-table.ts';
 import type { SimulateOptions } from './delegates.ts';
+import { dnsCommand } from './dns.ts';
 import type { CommandIo } from './io.ts';
 import { queryCommands } from './queries.ts';
 import { ask, type DaemonOptions, integer, withDaemon } from './remote.ts';
@@ -41,6 +42,7 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
   demoCommand(program, io, exit);
   await keysCommandOf(program, io, args);
   queryCommands(program, io);
+  dnsCommand(program, io, () => exit(EXIT.failed));
   purgeCommand(program, io, exit);
   ingestCommand(program, io, exit);
   dashboardCommand(program, io);

@@ -122,27 +122,4 @@ export function queryCommands(program: Command, io: CommandIo): void {
         await ask(io, options, 'announce', params, announceView);
       },
     );
-
-  const dns = program
-    .command('dns')
-    .summary('Records of the DNS server')
-    .description('Records of the DNS server');
-  withDaemon(
-    dns.command('set').description('Set a short-lived TXT record, for instance for DNS-01 (RFC 8555)'),
-  )
-    .argument('<NAME>', 'domain name in a zone of ours')
-    .addArgument(dns.createArgument('<TYPE>', 'type of the record').choices(['TXT']))
-    .argument('<VALUE>', 'text of the record')
-    .option('--ttl <SECONDS>', 'life of the record', integer(1, 3600), 300)
-    .action(
-      async (
-        name: string,
-        _type: string,
-        value: string,
-        { ttl, ...options }: DaemonOptions & { ttl: number },
-      ) => {
-        const { dnsSetView } = await import('./views-decision.ts');
-        await ask(io, options, 'dns.set', { name, value, ttlSeconds: ttl }, dnsSetView);
-      },
-    );
 }

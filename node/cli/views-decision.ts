@@ -130,6 +130,3 @@ export function accuracyView(a: AccuracyResult): string {
 
 export const announceView = (a: Result<'announce'>): string =>
   `${printable(a.key)}: demand announced for ${instant(a.at)}`;
-
-export const dnsSetView = (d: Result<'dns.set'>): string =>
-  `${printable(d.name)} TXT until ${instant(d.expiresAt)}`;

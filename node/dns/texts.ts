@@ -6,8 +6,11 @@ import { isWithin, type RecordSet, recordSet, type Zones } from './zone.ts';
 /** An ACME client sets one or two at a time for each name of a certificate. */
 const MAX_NAMES = 1024;
 const MAX_VALUES = 16;
-const MAX_VALUE_BYTES = 1024;
-const MAX_TTL_SECONDS = 86_400;
+/**
+ * TTL of answers, seconds. Who asks does so once; a resolver that remembered a set for longer would not see the second
+ * value that a wildcard's validation puts beside the first.
+ */
+const ANSWER_TTL_SECONDS = 5;
 
 interface Text {
   readonly value: string;
@@ -19,65 +22,60 @@ interface Text {
  * one another; each is gone when its time has passed.
  */
 export class Texts {
-  readonly #names = new Map<NameKey, { texts: Text[]; set: RecordSet }>();
+  readonly #names = new Map<NameKey, { texts: Text[]; set: RecordSet; untilMs: number }>();
 
   get size(): number {
     return this.#names.size;
   }
 
   /**
-   * Adds a value, or renews it. `ttlSeconds` is how long it lives, and the TTL in answers. Fails with `RPC_PARAMS` if
-   * no zone here holds the name or a limit is reached.
+   * Adds a value until a time (Unix ms), or renews it. Fails with `RPC_PARAMS` if no zone here holds the name or a limit
+   * is reached.
    */
-  put(name: string, value: string, ttlSeconds: number, zones: Zones, nowMs: number): void {
+  put(name: string, value: string, expiresAtMs: number, zones: Zones, nowMs: number): void {
     const fail = (why: string) => new PresageError('RPC_PARAMS', `dns set ${name}: ${why}`);
-    if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_TTL_SECONDS) {
-      throw fail(`the time to live must be 1 to ${MAX_TTL_SECONDS} seconds`);
-    }
-    if (Buffer.byteLength(value) > MAX_VALUE_BYTES) throw fail(`the value is over ${MAX_VALUE_BYTES} bytes`);
     const key = keyOfText(name);
     const zone = zones.zoneOf(key);
     if (!zone || !isWithin(key, zone.key)) throw fail('no zone here holds this name');
     for (const other of [...this.#names.keys()]) this.get(other, nowMs);
     const texts = (this.#names.get(key)?.texts ?? []).filter((text) => text.value !== value);
-    if (texts.length >= MAX_VALUES) throw fail(`it has ${MAX_VALUES} values already`);
-    if (!this.#names.has(key) && this.#names.size >= MAX_NAMES) throw fail(`${MAX_NAMES} names are set`);
-    texts.push({ value, expiresAtMs: nowMs + ttlSeconds * 1000 });
-    this.#names.set(key, { texts, set: setOf(texts, nowMs) });
+    if (expiresAtMs > nowMs) {
+      if (texts.length >= MAX_VALUES) throw fail(`it has ${MAX_VALUES} values already`);
+      if (!this.#names.has(key) && this.#names.size >= MAX_NAMES) throw fail(`${MAX_NAMES} names are set`);
+      texts.push({ value, expiresAtMs });
+    }
+    this.#store(key, texts);
   }
 
-  /** All values that still live, with the whole seconds left to them. */
-  *living(nowMs: number): Generator<{ name: string; value: string; ttlSeconds: number }> {
+  /** All values that still live. */
+  *living(nowMs: number): Generator<{ name: string; value: string; expiresAtMs: number }> {
     for (const [key, { texts }] of this.#names) {
-      for (const { value, expiresAtMs } of texts) {
-        const ttlSeconds = Math.floor((expiresAtMs - nowMs) / 1000);
-        if (ttlSeconds > 0) yield { name: `${keyText(key)}.`, value, ttlSeconds };
-      }
+      for (const { value, expiresAtMs } of texts)
+        if (expiresAtMs > nowMs) yield { name: `${keyText(key)}.`, value, expiresAtMs };
     }
   }
 
-  /** The records of a name that still live, if any. */
+  /** The records of a name that still live, if any; the same object for as long as they are the same. */
   get(key: NameKey, nowMs: number): RecordSet | undefined {
     const entry = this.#names.get(key);
-    if (!entry) return undefined;
-    const living = entry.texts.filter((text) => text.expiresAtMs > nowMs);
-    if (living.length === 0) {
+    if (!entry || nowMs < entry.untilMs) return entry?.set;
+    return this.#store(
+      key,
+      entry.texts.filter(({ expiresAtMs }) => expiresAtMs > nowMs),
+    );
+  }
+
+  #store(key: NameKey, texts: Text[]): RecordSet | undefined {
+    if (texts.length === 0) {
       this.#names.delete(key);
       return undefined;
     }
-    entry.texts = living;
-    entry.set = setOf(living, nowMs);
-    return entry.set;
+    const set = recordSet(
+      TYPE.TXT,
+      ANSWER_TTL_SECONDS,
+      texts.map(({ value }) => textRdata(value)),
+    );
+    this.#names.set(key, { texts, set, untilMs: Math.min(...texts.map(({ expiresAtMs }) => expiresAtMs)) });
+    return set;
   }
-}
-
-/** No resolver keeps a set for longer than its first value lives. */
-function setOf(texts: readonly Text[], nowMs: number): RecordSet {
-  const left = Math.min(...texts.map(({ expiresAtMs }) => expiresAtMs)) - nowMs;
-  const ttl = Math.max(0, Math.floor(left / 1000));
-  return recordSet(
-    TYPE.TXT,
-    ttl,
-    texts.map(({ value }) => textRdata(value)),
-  );
 }

@@ -101,8 +101,8 @@ export class DnsThread {
     }
   }
 
-  setText(name: string, value: string, ttlSeconds: number): void {
-    this.#running().setText(name, value, ttlSeconds);
+  setText(name: string, value: string, expiresAtMs: number): void {
+    this.#running().setText(name, value, expiresAtMs);
   }
 
   setZones(zones: readonly ZoneConfig[]): void {

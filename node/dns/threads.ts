@@ -109,8 +109,8 @@ export async function createDnsThreads(
     const told = async () => {
       await remote.hold(deps.held());
       if (table) await remote.swap(table.toData());
-      for (const { name, value, ttlSeconds } of texts.living(deps.clock.now())) {
-        await remote.setText(name, value, ttlSeconds);
+      for (const { name, value, expiresAtMs } of texts.living(deps.clock.now())) {
+        await remote.setText(name, value, expiresAtMs);
       }
       for (const { address } of listeners) await listenOn(lane, address.host, address.port);
     };
@@ -172,9 +172,9 @@ export async function createDnsThreads(
     hold(entries) {
       void tell((remote) => remote.hold(entries));
     },
-    setText(name, value, ttlSeconds) {
-      texts.put(name, value, ttlSeconds, zones, deps.clock.now());
-      void tell((remote) => remote.setText(name, value, ttlSeconds));
+    setText(name, value, expiresAtMs) {
+      texts.put(name, value, expiresAtMs, zones, deps.clock.now());
+      void tell((remote) => remote.setText(name, value, expiresAtMs));
     },
     setZones(configs: readonly ZoneConfig[]) {
       zones = new Zones(configs);

@@ -176,7 +176,8 @@ export class Zones {
     const own = sets.get(apex);
     const negativeTtl = config.negativeTtl ?? 60;
     const ns = config.ns ?? ['ns1', 'ns2'];
-    if (!own?.has(TYPE.NS)) for (const name of ns) put('@', 'NS', 3600, name);
+    const ownNames = own?.has(TYPE.NS) ?? false;
+    if (!ownNames) for (const name of ns) put('@', 'NS', 3600, name);
     if (!own?.has(TYPE.SOA)) {
       const mailbox = config.hostmaster ?? 'hostmaster';
       put(
@@ -217,7 +218,7 @@ export class Zones {
       apexNode.routed = { site: config.site, rank: 0 };
     }
     this.#make(nameKey(nameBytes('r', origin)), zone);
-    if (config.ns !== undefined) return;
+    if (config.ns !== undefined || ownNames) return;
     ns.forEach((name, rank) => {
       const node = this.#make(nameKey(nameBytes(name, origin)), zone);
       if (node.sets.size === 0) node.routed = { site: config.site!, rank };

@@ -1,17 +1,14 @@
 import type { Daemon } from '../compose.ts';
-import type { DnsServer } from '../dns/server.ts';
 import type { Handlers } from '../rpc/method.ts';
 import { accuracy, announce, forecast, ingest, plan, trending } from './demand.ts';
+import { setText } from './dns.ts';
 import { explain } from './explain.ts';
 import { purge } from './purge.ts';
-import { link, replicas, setText, tag } from './replicas.ts';
+import { link, replicas, tag } from './replicas.ts';
 import { config, type DoorAddresses, epochs, peersOf, status } from './status.ts';
 
 /** What answers each method of the local RPC. */
-export function handlersOf(
-  daemon: Daemon,
-  doors: { readonly addresses: DoorAddresses; readonly dns: DnsServer | undefined },
-): Handlers {
+export function handlersOf(daemon: Daemon, doors: { readonly addresses: DoorAddresses }): Handlers {
   return {
     status: () => status(daemon, doors.addresses),
     peers: () => peersOf(daemon),
@@ -28,6 +25,6 @@ export function handlersOf(
     ingest: (params) => ingest(daemon, params),
     link: ({ url }) => link(daemon, url),
     config: () => config(daemon),
-    'dns.set': (params) => setText(daemon, doors.dns, params),
+    'dns.set': (params) => setText(daemon, params),
   };
 }

@@ -1,10 +1,8 @@
-import { PresageError } from '../../protocol/errors.ts';
 import type { HeldReplica } from '../../protocol/held-replica.ts';
 import type { Daemon } from '../compose.ts';
 import { labelOfKey16, resourceHost } from '../dns/label.ts';
-import type { DnsServer } from '../dns/server.ts';
 import { StoredResponse } from '../http/stored.ts';
-import type { LinkResult, Params, ReplicasResult, Result, TagResult } from '../rpc/methods.ts';
+import type { LinkResult, Params, ReplicasResult, TagResult } from '../rpc/methods.ts';
 import { currentPlan } from './questions.ts';
 import { named, popName, resourceOf, stampText } from './resource.ts';
 
@@ -43,7 +41,7 @@ function rowOf({ store }: Daemon, replica: HeldReplica): ReplicasResult['replica
 }
 
 function freshUntil(replica: HeldReplica): number | null {
-  const { bornAt, lifetimeMs } = new StoredResponse(replica, undefined, '');
+  const { bornAt, lifetimeMs } = new StoredResponse(replica, undefined, '', false);
   return lifetimeMs > 0 ? Math.floor(bornAt + lifetimeMs) : null;
 }
 
@@ -100,14 +98,4 @@ export function link(daemon: Daemon, url: string): LinkResult {
     name,
     link: name === null || path === undefined ? null : `http://${name.replace(/\.$/, '')}${path}`,
   };
-}
-
-export function setText(
-  daemon: Daemon,
-  server: DnsServer | undefined,
-  params: Params<'dns.set'>,
-): Result<'dns.set'> {
-  if (!server) throw new PresageError('RPC_PARAMS', 'dns.listen is off: this PoP answers no DNS');
-  server.setText(params.name, params.value, params.ttlSeconds);
-  return { name: params.name, expiresAt: Math.floor(daemon.clock.now()) + params.ttlSeconds * 1000 };
 }

@@ -130,17 +130,43 @@ const purge = {
 
 const dnsSet = {
   summary:
-    'Sets a short-lived TXT record, for instance to prove a domain to a certificate authority (RFC 8555).',
+    'Sets a short-lived TXT record at every PoP, for instance to prove a domain to a certificate authority (RFC 8555).',
   params: v.strictObject({
     name: words('domain name in a zone of ours'),
     type: v.optional(v.literal('TXT'), 'TXT'),
-    value: v.pipe(v.string(), v.maxLength(255), v.description('text of the record')),
+    value: v.pipe(v.string(), v.maxLength(512), v.description('text of the record')),
     ttlSeconds: v.optional(
-      v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(3600), v.description('life of the record')),
+      v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(86_400), v.description('life of the record')),
       300,
     ),
+    wait: v.optional(flag('answer only when every reachable PoP has acknowledged'), false),
+    timeoutMs: v.optional(
+      v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(600_000), v.description('longest wait')),
+      10_000,
+    ),
   }),
-  result: v.object({ name: words('domain name'), expiresAt: instant('when the record goes') }),
+  result: v.object({
+    name: words('domain name'),
+    expiresAt: instant('when the record goes'),
+    acknowledged: list(
+      v.object({
+        pop: words('peer id'),
+        name: words('name'),
+        afterMs: amount('real ms after it was set'),
+      }),
+      'PoPs that answer with it now, this one first',
+    ),
+    missing: list(
+      v.object({
+        pop: words('peer id'),
+        name: words('name'),
+        code: words('why there is no acknowledgement'),
+      }),
+      'PoPs that have not said so; they learn of it when they are back',
+    ),
+    complete: flag('whether every PoP that can be reached has acknowledged'),
+    tookMs: amount('real ms'),
+  }),
 } satisfies MethodSpec;
 
 export const replicaMethods = { replicas, tag, purge, 'dns.set': dnsSet } as const;

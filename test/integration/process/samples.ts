@@ -283,7 +283,14 @@ export const SAMPLES: { readonly [M in keyof Handlers]-?: Result<M> } = {
     complete: false,
     tookMs: 1000,
   },
-  'dns.set': { name: '_acme-challenge.example.net', expiresAt: T },
+  'dns.set': {
+    name: '_acme-challenge.example.net',
+    expiresAt: T,
+    acknowledged: [{ ...pop, afterMs: 1.5 }],
+    missing: [{ pop: '12D3KooWy', name: 'nyc1', code: 'PEER_UNKNOWN' }],
+    complete: true,
+    tookMs: 4,
+  },
   ingest: { accepted: 1, refused: 0, reasons: [] },
   link: { url: 'http://h/a', key: 'h/a', key16: KEY16, label: 'aaa', name: null, link: null },
   config: {

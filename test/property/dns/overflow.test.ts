@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nextKeep, smoothSchedule, spreadOverflow } from '../../../protocol/overflow.ts';
+import { nextControl, smoothSchedule, spreadOverflow } from '../../../protocol/overflow.ts';
 
 const SEED = 20261123;
 /** Up to where helpers are filled, in sixteenths of a PoP's capacity. */
@@ -30,8 +30,9 @@ describe('overflow', () => {
   it('never fills a helper beyond its target, sends nothing to the unavailable, and keeps shares whole', () => {
     fc.assert(
       fc.property(worlds, ({ pops, rows }) => {
-        const keep = nextKeep(pops, 1, undefined);
-        const { shares, received } = spreadOverflow(pops, rows, keep, undefined);
+        const control = nextControl(pops, 1, undefined);
+        const { keep } = control;
+        const { shares, received } = spreadOverflow(pops, rows, control);
         for (const { id, load, available } of pops) {
           const taken = received.get(id) ?? 0;
           if (taken > 0) expect(available && load + taken <= TARGET + 1e-6, id).toBe(true);
@@ -43,6 +44,36 @@ describe('overflow', () => {
           // The first keeps what it should, and more only where there was no room elsewhere.
           expect(list[0]![1]).toBeGreaterThanOrEqual(keep.get(pops[list[0]![0]]!.id)! - 1e-6);
         }
+      }),
+      { seed: SEED, numRuns: 2_000 },
+    );
+  });
+
+  it('gives the demand of the lost to the nearest that have room, and fills none beyond its target while one has', () => {
+    fc.assert(
+      fc.property(worlds, fc.array(fc.nat(15), { minLength: 12, maxLength: 12 }), ({ pops, rows }, loads) => {
+        const before = { ...nextControl([], 0, undefined), received: new Map<string, number>() };
+        const lost = new Map(pops.flatMap(({ id, available }, at) => (available ? [] : [[id, loads[at]!]])));
+        const control = nextControl(pops, 1, { ...before, lost });
+        expect(control.lost).toEqual(lost);
+        const gone = pops.findIndex(({ available }) => !available);
+        const orphans = rows.map((row) => ({ ...row, lost: gone < 0 ? undefined : gone }));
+        const { shares, received } = spreadOverflow(pops, orphans, control);
+        for (const [row, list] of shares) {
+          expect(list.reduce((sum, [, share]) => sum + share, 0)).toBeCloseTo(1, 6);
+          for (const [pop, share] of list) expect(share >= 0 && pops[pop]!.available).toBe(true);
+          if (gone < 0) continue;
+          // A farther one takes a part only where every nearer one is full.
+          const { order } = orphans[row]!;
+          const farthest = Math.max(...list.map(([pop]) => order.indexOf(pop)));
+          for (const pop of order.slice(0, farthest)) {
+            const { id, load } = pops[pop]!;
+            const full = load + (received.get(id) ?? 0) >= TARGET - 1e-6 || control.keep.get(id)! < 1;
+            expect(full, id).toBe(true);
+          }
+        }
+        for (const { id, load } of pops)
+          if (received.has(id)) expect(load + received.get(id)!).toBeLessThanOrEqual(TARGET + 1e-6);
       }),
       { seed: SEED, numRuns: 2_000 },
     );

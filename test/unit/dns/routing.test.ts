@@ -195,6 +195,36 @@ describe('overload', () => {
     expect(Math.max(...longestAway)).toBe(1);
   });
 
+  it('gives the clients of a lost PoP to the nearest as far as it has room, and the rest to the next', () => {
+    const before = RoutingTable.build(input(four({ paris: { load: 10 }, berlin: { load: 7 } })));
+    const over = { paris: { load: 0, reachable: false }, berlin: { load: 7 } };
+    const lost = { ...over, paris: { load: 10, reachable: false } };
+    const after = RoutingTable.build(input(four(lost)), before);
+    // Ten units look for a place, half of them of a site that Berlin has no part in: of the other five it has room for four.
+    expect(share(after, eu)).toEqual({ berlin: expect.closeTo(0.8, 1), boston: expect.closeTo(0.2, 1) });
+    expect(share(after, us)).toEqual({ boston: expect.closeTo(1) });
+    // Nothing moves before the next reports, however often the table is built.
+    let again = after;
+    for (let i = 0; i < 5; i += 1) again = RoutingTable.build(input(four(over)), again);
+    expect(share(again, eu)).toEqual(share(after, eu));
+    // The reports show what the helpers took, and all stays as it is.
+    const told = { paris: over.paris, berlin: { load: 11 }, boston: { load: 6 } };
+    const settled = RoutingTable.build(input(four(told), { epoch: 2 }), again);
+    expect(share(settled, eu)).toEqual(share(after, eu));
+    // It is back, and takes all that is its own.
+    expect(share(RoutingTable.build(input(four(), { epoch: 3 }), settled), eu)).toEqual({
+      paris: expect.closeTo(1),
+    });
+  });
+
+  it('spreads what nobody has room for over the nearest alike', () => {
+    const full = four().map((p) => ({ ...p, load: 12 }));
+    const before = RoutingTable.build(input(full));
+    const lost = full.map((p) => (p.name === 'paris' ? { ...p, state: 'sick' as const } : p));
+    const parts = share(RoutingTable.build(input(lost), before), eu);
+    for (const name of ['berlin', 'boston', 'tokyo']) expect(parts[name], name).toBeCloseTo(1 / 3, 1);
+  });
+
   it('keeps everything where it is if no one has room', () => {
     const table = RoutingTable.build(input(four().map((p) => ({ ...p, load: 15 }))));
     expect(share(table, eu)).toEqual({ paris: expect.closeTo(1) });
@@ -203,7 +233,7 @@ describe('overload', () => {
   it('moves a step only when the epoch rises', () => {
     const first = RoutingTable.build(input(four({ paris: { load: 15 } })));
     const again = RoutingTable.build(input(four({ paris: { load: 15 } })), first);
-    expect(again.overflow.keep).toEqual(first.overflow.keep);
+    expect(again.overflow).toEqual(first.overflow);
     const next = RoutingTable.build(input(four({ paris: { load: 15 } }), { epoch: 2 }), first);
     expect(next.overflow.keep.get('id-paris')).toBeLessThan(first.overflow.keep.get('id-paris')!);
   });

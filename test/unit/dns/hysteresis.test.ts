@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Hysteresis } from '../../../node/dns/health.ts';
+import { Hysteresis } from '../../../protocol/hysteresis.ts';
 
 const run = (hysteresis: Hysteresis, outcomes: string) =>
   [...outcomes].map((outcome) => (hysteresis.record(outcome === '+') === 'up' ? 'u' : 's')).join('');

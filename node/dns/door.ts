@@ -1,0 +1,79 @@
+import type { PopId } from '../../protocol/ids.ts';
+import type { Daemon } from '../compose.ts';
+import type { DoorsDeps } from '../doors.ts';
+import { type CheckTarget, ServiceChecks } from './checks.ts';
+import { createDnsServer, type DnsServer } from './server.ts';
+
+/** Longest that opening the door waits for the first round of checks, real ms: many PoPs may be out of reach. */
+const FIRST_CHECKS_MS = 5_000;
+
+type OnClose = (name: string, run: () => Promise<void> | void) => void;
+
+/** The DNS server of a daemon, which does not listen yet: its zones are read, and the PoPs checked that it will name. */
+export async function openDns(
+  daemon: Daemon,
+  { geography, random }: Pick<DoorsDeps, 'geography' | 'random'>,
+  onClose: OnClose,
+): Promise<DnsServer> {
+  const { identity, operator, sites, clock, log, metrics, zones, records } = daemon;
+  const server = createDnsServer(
+    { zones: zones.zones, nsid: identity.name },
+    {
+      ...{ clock, log, metrics, random },
+      table: daemon.table,
+      regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
+      siteOfName: (name) => sites.ofHost(name)?.id,
+    },
+  );
+  const unwatch = records.watch(({ name, value, expiresAt }) => {
+    try {
+      server.setText(name, value, expiresAt);
+    } catch (error) {
+      log.warn('dns: a short-lived record is not answered here', { error });
+    }
+  });
+  const renew = () => void renewZones(daemon, server);
+  process.on('SIGHUP', renew);
+  const unwatchCharters = operator.charters.watch(renew);
+  onClose('zones', () => {
+    process.off('SIGHUP', renew);
+    unwatchCharters();
+    unwatch();
+  });
+  await startChecks(daemon, onClose);
+  return server;
+}
+
+/** On SIGHUP and with a new charter: zones as they are now; files that are wrong are left alone. */
+async function renewZones({ log, zones }: Daemon, server: DnsServer): Promise<void> {
+  try {
+    server.setZones(await zones.renew());
+    log.info('dns: the zones have been read anew');
+  } catch (error) {
+    log.error('dns: the zones stay as they were, as they cannot be read', { error });
+  }
+}
+
+async function startChecks(daemon: Daemon, onClose: OnClose): Promise<void> {
+  const { config, identity, network, actors, clock, log, metrics } = daemon;
+  const { check } = config.dns;
+  const own = identity.membership?.own;
+  if (check === 'off' || !own) return;
+  const certificateOf = (pop: PopId): CheckTarget[] => {
+    const certificate = network?.certificateOf(pop);
+    return certificate ? [certificate] : [];
+  };
+  const checks = new ServiceChecks(
+    { kind: check },
+    {
+      targets: () => [own, ...(network?.known() ?? []).flatMap(certificateOf)],
+      checked: (answered) => void actors.router.tell({ type: 'checked', answered }),
+      ...{ clock, log, metrics },
+    },
+  );
+  onClose('service checks', () => checks.close());
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const cancel = clock.after(FIRST_CHECKS_MS, resolve);
+  await Promise.race([checks.start(), late]);
+  cancel();
+}
