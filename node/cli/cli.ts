@@ -44,9 +44,9 @@ export async function runCli(args: readonly string[], io: CommandIo): Promise<nu
   queryCommands(program, io);
   dnsCommand(program, io, () => exit(EXIT.failed));
   purgeCommand(program, io, exit);
+  signCommand(program, io);
   ingestCommand(program, io, exit);
   dashboardCommand(program, io);
-  signCommand(program, io);
   configCommand(program, io);
   predictCommand(program, io, exit);
   simulateCommand(program, io, exit);
@@ -222,8 +222,6 @@ function purgeCommand(program: Command, io: CommandIo, exit: (code: number) => v
     );
 }
 
-function dashboardCommand(program: Command, io: CommandIo): void {
-  withDaemon(program.command('dashboard').summary('Print the link to the dashboard'))
 function signCommand(program: Command, io: CommandIo): void {
   program
     .command('sign')
@@ -255,6 +253,8 @@ presage-expires, presage-key, presage-signature, and presage-prefix where a pref
 A token is a JWT signed with HS256: aud is the site, exp its end, paths what it opens (all, by default).
 `;
 
+function dashboardCommand(program: Command, io: CommandIo): void {
+  withDaemon(program.command('dashboard').summary('Print the link to the dashboard'))
     .description('Print the link to the dashboard of the daemon, token included. Needs rpc.listen (--rpc).')
     .action(async (options: DaemonOptions) => {
       const { dashboardLink } = await import('./dashboard.ts');
