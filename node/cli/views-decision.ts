@@ -82,6 +82,47 @@ export function explainView(e: ExplainResult): string {
   return [head, ...steps].join('\n\n');
 }
 
+const proposersTable = ({ proposers }: AccuracyResult): string[] =>
+  proposers.length === 0
+    ? []
+    : [
+        table(
+          ['proposer', '>weight', '>missed', 'peer id'],
+          proposers.map((p) => [p.name, decimal(p.weight), p.missed, p.pop]),
+        ),
+      ];
+
+const tuningsTable = ({ tunings }: AccuracyResult): string[] =>
+  tunings.length === 0
+    ? []
+    : [
+        table(
+          [
+            'site',
+            'region',
+            '>accuracy',
+            '>threshold',
+            '>safety',
+            '>targets',
+            '>fill',
+            '>replan',
+            '>used',
+            '>unused',
+          ],
+          tunings.map((t) => [
+            ...[
+              t.site,
+              t.region,
+              percent(t.accuracy),
+              decimal(t.threshold),
+              decimal(t.safetyFactor),
+              t.targets,
+            ],
+            ...[percent(t.fillShare), decimal(t.replanHeights), bytes(t.usedBytes), bytes(t.unusedBytes)],
+          ]),
+        ),
+      ];
+
 export function accuracyView(a: AccuracyResult): string {
   const { mirrored: m } = a;
   const part = (some: number, all: number) => (all === 0 ? '-' : percent(some / all));
@@ -93,7 +134,8 @@ export function accuracyView(a: AccuracyResult): string {
     ['safety factor', decimal(a.safetyFactor)],
     ['threshold', decimal(a.threshold)],
   ]);
-  if (a.forecasts.length === 0) return `${head}\nno forecast has come due yet`;
+  const decided = [...proposersTable(a), ...tuningsTable(a)];
+  if (a.forecasts.length === 0) return [head, ...decided, 'no forecast has come due yet'].join('\n\n');
   const share = (value: number | null) => (value === null ? '-' : percent(value));
   const rows = a.forecasts.flatMap((f) =>
     f.steps.map((s) => [
@@ -125,7 +167,7 @@ export function accuracyView(a: AccuracyResult): string {
     '>pinball',
     '>weight',
   ];
-  return `${head}\n\n${table(titles, rows)}`;
+  return [head, ...decided, table(titles, rows)].join('\n\n');
 }
 
 export const announceView = (a: Result<'announce'>): string =>

@@ -1,5 +1,5 @@
 import { PresageError } from '../../protocol/errors.ts';
-import type { Key16, RegionId } from '../../protocol/ids.ts';
+import type { Key16, PopId, RegionId } from '../../protocol/ids.ts';
 import type { Placement } from '../../protocol/placement.ts';
 import type { Daemon } from '../compose.ts';
 import type {
@@ -121,20 +121,33 @@ function holds({ store, identity }: Daemon, { key16, pop, purpose }: Placement):
 
 export async function accuracy(daemon: Daemon, region?: string): Promise<AccuracyResult> {
   const { metrics } = daemon;
-  const [{ mirrors, parameters, forecastAccuracy }, speculative, used] = await Promise.all([
+  const [{ mirrors, parameters, forecastAccuracy, agreement }, speculative, used] = await Promise.all([
     forecasterStatus(daemon),
     metrics.value('mirror_outcomes_total', { outcome: 'mirrored', source: 'speculative' }),
     metrics.value('speculative_used_total'),
   ]);
   const judged = mirrors.used.bytes + mirrors.unused.bytes;
+  const { self } = daemon.identity;
+  const weightOf = (pop: PopId) => agreement?.members.find((one) => one.pop === pop)?.weight ?? MILLI;
   return {
+    proposers: (agreement?.members ?? []).map(({ pop, missed }) => ({
+      ...{ pop, name: popName(daemon, pop), weight: weightOf(pop) / MILLI, missed },
+    })),
+    tunings: (agreement?.tunings ?? [])
+      .filter((one) => region === undefined || one.region === region)
+      .map(({ site, region: tuned, parameters: set, replan, accuracy: rate, outcome }) => ({
+        ...{ site, region: tuned, accuracy: rate / MILLI, replanHeights: replan / MILLI },
+        ...{ threshold: set.threshold, safetyFactor: set.safety / MILLI, targets: set.targets },
+        ...{ fillShare: set.fillShare / MILLI, wasteTarget: set.wasteTarget / MILLI },
+        ...{ usedBytes: outcome.usedKiB * 1024, unusedBytes: outcome.unusedKiB * 1024 },
+      })),
     forecasts: forecastAccuracy
       .filter((row) => region === undefined || row.region === region)
       .map((row) => ({
         ...row,
         steps: [...row.steps],
-        proposer: popName(daemon, daemon.identity.self),
-        weight: 1,
+        proposer: popName(daemon, self),
+        weight: weightOf(self) / MILLI,
       })),
     mirrored: {
       pairs: mirrors.used.count + mirrors.unused.count,

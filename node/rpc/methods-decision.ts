@@ -88,6 +88,31 @@ const accuracy = {
   summary: 'What came, held against what was forecast and mirrored.',
   params: v.strictObject({ region: v.optional(words('only for this region')) }),
   result: v.object({
+    proposers: list(
+      v.object({
+        pop: words('peer id'),
+        name: words('name'),
+        weight: amount('what its forecasts count, 0 … 1, as decided from their errors'),
+        missed: count('heights in a row that were decided without it'),
+      }),
+      'the decided roster; empty where nothing is agreed on',
+    ),
+    tunings: list(
+      v.object({
+        site: words('site'),
+        region: words('region'),
+        accuracy: amount('recent accuracy of the agreed forecasts, 0 … 1'),
+        threshold: amount('least worth of a mirror, milli-request milliseconds saved per MiB at risk'),
+        safetyFactor: amount('by which chances are scaled before planning'),
+        targets: count('PoPs that the demand may be mirrored to'),
+        fillShare: amount('share of fill bandwidth that plans may spend'),
+        wasteTarget: amount('share of mirrored bytes that may go unused'),
+        replanHeights: amount('heights between two looks at known demand'),
+        usedBytes: count('mirrored bytes of late that were asked for'),
+        unusedBytes: count('… that were not'),
+      }),
+      'what was decided to be adjusted, by site and region',
+    ),
     forecasts: list(
       v.object({
         proposer: words('PoP that forecast, by name'),

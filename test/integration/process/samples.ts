@@ -206,6 +206,22 @@ export const SAMPLES: { readonly [M in keyof Handlers]-?: Result<M> } = {
     ],
   },
   accuracy: {
+    proposers: [{ ...pop, weight: 0.75, missed: 2 }],
+    tunings: [
+      {
+        site: 'main',
+        region: 'eu',
+        accuracy: 0.6,
+        threshold: 1_500_000,
+        safetyFactor: 0.9,
+        targets: 2,
+        fillShare: 0.5,
+        wasteTarget: 0.5,
+        replanHeights: 1.25,
+        usedBytes: 1 << 20,
+        unusedBytes: 2048,
+      },
+    ],
     forecasts: [
       {
         proposer: 'fra1',
