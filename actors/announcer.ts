@@ -29,7 +29,7 @@ export interface AnnouncerDeps {
   readonly table: Table<OwnAnnouncement>;
   readonly names: Names;
   /** How long before and after its time an announced resource is held, demand ms. */
-  readonly horizonMs: number;
+  readonly horizonMs: () => number;
   /** Whether this PoP serves clients of a region. */
   serves(region: RegionId): boolean;
   held(key16: Key16): boolean;
@@ -130,7 +130,8 @@ class Announcer implements Behaviour<AnnouncerMessage> {
   }
 
   #mirror(): void {
-    const { demand, horizonMs, serves, held } = this.#deps;
+    const { demand, serves, held } = this.#deps;
+    const horizonMs = this.#deps.horizonMs();
     const now = demand.now();
     const due = [...this.#known.values()].filter(
       ({ key16, at, region }) =>
@@ -142,7 +143,7 @@ class Announcer implements Behaviour<AnnouncerMessage> {
   }
 
   #over({ at }: Announcement): boolean {
-    return this.#deps.demand.now() > at + this.#deps.horizonMs;
+    return this.#deps.demand.now() > at + this.#deps.horizonMs();
   }
 
   #receive(author: PopId, bytes: Uint8Array): Verdict {

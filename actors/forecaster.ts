@@ -4,6 +4,7 @@ import type { MindExplanation, MindStatus, PlanInForce, Prepared } from '../fore
 import type { MindPort } from '../forecasting/mind-thread.ts';
 import { unpackDemand } from '../forecasting/packing.ts';
 import type { Trend } from '../forecasting/trends.ts';
+import type { Charter } from '../protocol/charter.ts';
 import type { Decision } from '../protocol/decision.ts';
 import { coded, codeOf, type PresageError } from '../protocol/errors.ts';
 import type { HistoryRow } from '../protocol/history.ts';
@@ -22,6 +23,8 @@ export type ForecasterMessage =
   | { readonly type: 'closed'; readonly epoch: number }
   /** A height was decided. */
   | { readonly type: 'decided'; readonly decision: Decision }
+  /** A charter has come into force; `hash` is that of its document. */
+  | { readonly type: 'charter'; readonly charter: Charter; readonly hash: string }
   | { readonly type: 'requested'; readonly keys: readonly Key16[] }
   | {
       readonly type: 'mirrored';
@@ -119,7 +122,8 @@ export interface ForecasterDeps {
   readonly history: Table<HistoryRow[1]>;
   readonly learned: Table<unknown>;
   readonly epochMs: number;
-  readonly horizonMs: number;
+  /** Planning horizon of the charter in force, demand ms. */
+  readonly horizonMs: () => number;
   /** Level of the upper quantile. */
   readonly level: number;
   capacities(): Capacities;
@@ -203,6 +207,9 @@ class Forecaster implements Behaviour<ForecasterMessage> {
         return this.#prepare(message.epoch, message.now, message.forecasts);
       case 'decided':
         return this.#decided(message.decision);
+      case 'charter':
+        this.#send(mind.setCharter(message.charter, message.hash));
+        return;
       case 'requested':
         this.#send(mind.requested(message.keys));
         return;
@@ -285,7 +292,8 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     if (busySince !== undefined && clock.monotonic() - busySince < FORECAST_EPOCHS * this.#deps.epochMs)
       return;
     this.#forecastingSince = clock.monotonic();
-    const { pool, epochMs, demand, horizonMs, level } = this.#deps;
+    const { pool, epochMs, demand, level } = this.#deps;
+    const horizonMs = this.#deps.horizonMs();
     const now = Math.floor(demand.now());
     const done = (forecasts: readonly DemandForecast[]) =>
       void this.#context.self.tell({ type: 'forecasted', epoch, now, forecasts });

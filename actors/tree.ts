@@ -45,9 +45,9 @@ import type { Names } from './names.ts';
 import { type ObserverMessage, observerSpec } from './observer.ts';
 import type { Puller } from './puller.ts';
 import type { PurgeLedger } from './purge-ledger.ts';
-import type { LocalReplicas } from './replica-index.ts';
 import type { RecordBook } from './record-book.ts';
 import { type RecordsMessage, recordsSpec } from './records.ts';
+import type { LocalReplicas } from './replica-index.ts';
 import { type PopCard, preferredKey, type RouterMessage, routerSpec } from './router.ts';
 import { type SentinelMessage, sentinelSpec } from './sentinel.ts';
 import { newestReplica } from './supplier.ts';
@@ -59,6 +59,8 @@ export interface ActorsDeps {
   readonly region: RegionId;
   /** The one in force: read anew wherever it is used, as it changes. */
   readonly charter: Charter;
+  /** SHA-256 of its document, as decisions name it. */
+  readonly charterHash: string;
   readonly alone: boolean;
   /** `memory.history` and `mirror.bandwidth`. */
   readonly historyBytes: number;
@@ -158,6 +160,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
         self,
         region: deps.region,
         charter: deps.charter,
+        charterHash: deps.charterHash,
         members: members(),
         historyBytes: deps.historyBytes,
       },
@@ -257,7 +260,8 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     forecasterSpec({
       ...{ mind: startMind, pool: deps.pool, demand, events, members },
       ...{ history: deps.history, learned: deps.learned },
-      ...{ epochMs: deps.charter.epochMs, horizonMs: deps.charter.horizonMs, level: LEVEL },
+      ...{ epochMs: deps.charter.epochMs, level: LEVEL },
+      horizonMs: () => deps.charter.horizonMs,
       capacities: () => deps.capacities(),
       ready: () => void agreement?.tell({ type: 'propose' }),
       worth: (taken) => {
@@ -323,7 +327,8 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
 
   const announcer: ActorRef<AnnouncerMessage> = system.actor(
     announcerSpec({
-      ...{ gossip, demand, names, table: deps.announcements, horizonMs: deps.charter.horizonMs },
+      ...{ gossip, demand, names, table: deps.announcements },
+      horizonMs: () => deps.charter.horizonMs,
       serves: (region) => region === deps.region,
       held: (key16) => held(key16) !== undefined,
       mirror: (wanted) => void mirror.tell({ type: 'order', wanted }),

@@ -25,6 +25,8 @@ export interface MindOptions {
   readonly self: PopId;
   readonly region: RegionId;
   readonly charter: Charter;
+  /** SHA-256 of its document, 64 hex digits. */
+  readonly charterHash: string;
   readonly members: readonly Member[];
   /** `memory.history`, bytes. */
   readonly historyBytes: number;
@@ -127,7 +129,7 @@ export class Mind {
   readonly #bursts = new BurstDetector(MINUTE_BURSTS);
   readonly #trends: Trends;
   #charter: Charter;
-  #charterHash: string | undefined;
+  #charterHash: string;
   #agreed: AgreedForecast | undefined;
   #forecasts: ReadonlyMap<string, DemandForecast> = new Map();
   #beat: Beat | undefined;
@@ -136,10 +138,10 @@ export class Mind {
   #plan: Plan = { placements: [], skips: [] };
 
   constructor(options: MindOptions) {
-    const { self, charter, members, historyBytes } = options;
     this.#options = options;
-    this.#charter = charter;
-    this.#foresight = new Foresight({ self, charter, members, historyBytes });
+    this.#charter = options.charter;
+    this.#charterHash = options.charterHash;
+    this.#foresight = new Foresight(options);
     this.#trends = new Trends(this.#bursts, {
       expected: (key16, region) => (this.#forecasts.get(key16 + region)?.next ?? 0) / 1000,
       usualPerMinute: (key16, region) => this.#usual(key16, region),
@@ -176,7 +178,7 @@ export class Mind {
   }
 
   /** A charter with the hash of its document, under which decisions are made. */
-  setCharter(charter: Charter, hash: string | undefined): void {
+  setCharter(charter: Charter, hash: string): void {
     this.#charter = charter;
     this.#charterHash = hash;
     this.#foresight.setCharter(charter);

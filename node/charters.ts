@@ -46,6 +46,7 @@ export class Charters {
   readonly #deps: ChartersDeps;
   readonly #table: Table<Uint8Array>;
   readonly #listeners = new Set<(charter: Charter, terms: CharterTerms) => void>();
+  /** As consumers have it: with the epoch that this PoP started with. */
   #charter: Charter;
   /** Absent where this PoP is alone. */
   #inForce: SignedCharter | undefined;
@@ -54,6 +55,7 @@ export class Charters {
   /** The terms that were decided last. */
   #decided: CharterTerms = NO_CHARTER;
   #documents: OperatorDocuments | undefined;
+  #epochMs: number | undefined;
   #obtaining = false;
   #agreeing = false;
 
@@ -83,11 +85,17 @@ export class Charters {
         });
       }
     }
+    // The beat of a PoP that runs does not change.
+    charters.#epochMs = charters.terms().epochMs;
+    charters.#charter = { ...charters.#charter, epochMs: charters.#epochMs };
     charters.#say();
     return charters;
   }
 
-  /** The charter in force. Never keep it: ask anew, or `watch`. */
+  /**
+   * The charter in force, but for a new epoch, which takes effect at the next start. Never keep it: ask anew, or
+   * `watch`.
+   */
   current(): Charter {
     return this.#charter;
   }
@@ -95,6 +103,11 @@ export class Charters {
   /** Terms of the charter in force; of a PoP alone, those of no charter with its epoch. */
   terms(): CharterTerms {
     return this.#inForce?.terms ?? { ...NO_CHARTER, epochMs: this.#charter.epochMs };
+  }
+
+  /** Whether the charter in force has another epoch than this PoP runs with. */
+  get epochDiffers(): boolean {
+    return this.terms().epochMs !== this.#charter.epochMs;
   }
 
   /** The version that was decided and whose document no peer has given yet. */
@@ -215,7 +228,7 @@ export class Charters {
     this.#say();
     for (const listener of this.#listeners) {
       try {
-        listener(signed.charter, signed.terms);
+        listener(this.#charter, signed.terms);
       } catch (error) {
         this.#deps.log.error('something does not follow the new charter', { error });
       }
@@ -224,7 +237,7 @@ export class Charters {
 
   #put(signed: SignedCharter): void {
     this.#inForce = signed;
-    this.#charter = signed.charter;
+    this.#charter = { ...signed.charter, epochMs: this.#epochMs ?? signed.charter.epochMs };
   }
 
   #say(): void {

@@ -28,6 +28,7 @@ import { createEdge, type Edge } from './http/edge.ts';
 import { createOrigin } from './http/origin.ts';
 import { type Identity, loadIdentity } from './identity.ts';
 import { KnownPops } from './known-pops.ts';
+import { lacksOf } from './lacks.ts';
 import { LiveGeography } from './live-geography.ts';
 import type { MetricsRegistry } from './metrics.ts';
 import { OperatorDocuments } from './operator-documents.ts';
@@ -90,6 +91,8 @@ export interface Running {
 }
 
 const SAMPLE_MS = 500;
+/** Longest that a start waits for a peer to give the list of founders; without it this PoP plans alone. */
+const FOUNDERS_MS = 3_000;
 /** Longest that the other members are given to hear that this PoP leaves. */
 const LEAVE_MS = 2_000;
 /** Share of an epoch after which series that are not forecast yet get the cheap answer. */
@@ -147,6 +150,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     network ?? soloNetwork(self);
   const documents = new OperatorDocuments({ streams, peers, clock, random, log, metrics });
   onClose('operator documents', () => documents.close());
+  operator.connect(documents, (list) => network?.revoke(list));
   const geography = new LiveGeography(charters.current(), await countries(config));
 
   const names = new Names();
@@ -215,6 +219,9 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       get charter() {
         return charters.current();
       },
+      get charterHash() {
+        return charters.terms().hash;
+      },
       ...{ historyBytes: config.memory.history, bytesPerSecond: config.mirror.bandwidth },
       ...{
         clock,
@@ -234,7 +241,11 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       // A number above all that were sent before, also after the loss of the disk.
       sequence: Math.floor(clock.now() / 1_000),
       ...{ database, startMind },
-      agreement: agreementMembership(identity, random, () => undefined),
+      agreement: agreementMembership(identity, {
+        origin: await operator.founders.arrival(FOUNDERS_MS, clock),
+        ...{ random, epochMs: charters.current().epochMs },
+        decided: (decision) => operator.decided(decision),
+      }),
       verify: purgeVerifier(() => true),
       history: database.table(HISTORY),
       learned: database.table(LEARNED),
@@ -269,12 +280,17 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       return edge.fetchIntoStore(store.replicas.begin(key, key16, site.id), site, key, 'client');
     },
   });
-  charters.watch((charter) => {
+  operator.proposeTo((operation) => void actors.agreement?.tell({ type: 'operation', ...operation }));
+  const follow = () => {
+    const charter = charters.current();
     sites.replace(charter);
     geography.replace(charter);
     actors.router.tell({ type: 'rebuild' });
-  });
-  operator.connect(documents, (list) => network?.revoke(list));
+    actors.forecaster.tell({ type: 'charter', charter, hash: charters.terms().hash });
+  };
+  charters.watch(follow);
+  // One may have come into force while the actors started.
+  follow();
   const reread = () => void operator.reread();
   process.on('SIGHUP', reread);
   onClose('charter file', () => void process.off('SIGHUP', reread));
@@ -363,23 +379,4 @@ function loneAddresses(config: Config, family: 4 | 6): readonly string[] {
   const host = config.http.listen?.host;
   // A wildcard is where to listen, not where to go.
   return host !== undefined && isIP(host) === family && !/^(0\.0\.0\.0|::)$/.test(host) ? [host] : [];
-}
-
-function lacksOf({ identity, operator, peers, store, capacity, config }: Daemon): string[] {
-  const lacks: string[] = [];
-  if (!identity.cluster) {
-    lacks.push('no list of founders, so that nothing is agreed on: sign one with `presage keys founders`');
-  }
-  const lacking = operator.charters.lacking();
-  if (lacking !== undefined)
-    lacks.push(`version ${lacking} of the charter, which was decided: no peer has given it yet`);
-  if (operator.charters.current().sites.length === 0)
-    lacks.push('no site: start with --origin URL, or give a charter');
-  if (identity.membership && config.p2p.bootstrap.length > 0 && peers.connected().length === 0) {
-    lacks.push('no peer is connected: check p2p.bootstrap and the path to it');
-  }
-  if (identity.membership && !store.ledger.reconciled)
-    lacks.push('purges are not reconciled with any peer yet');
-  if (capacity.report().storageFreeMiB === 0) lacks.push('no storage is free: raise storage.budget');
-  return lacks;
 }

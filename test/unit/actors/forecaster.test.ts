@@ -82,7 +82,10 @@ async function forecaster(options: {
     forecasterSpec({
       mind: () => {
         const members = [{ id: self, name: 'a', region }];
-        const mind = { ...{ self, region, charter, members }, historyBytes: 64 << 20, agrees: false };
+        const mind = {
+          ...{ self, region, charter, charterHash: '', members },
+          ...{ historyBytes: 64 << 20, agrees: false },
+        };
         return {
           remote: sameThread(new MindWorker(mind)),
           died: new Promise<never>(() => undefined),
@@ -104,7 +107,7 @@ async function forecaster(options: {
       events: { emit: () => undefined },
       history: options.history ?? table(),
       learned: options.learned ?? table(),
-      ...{ epochMs: EPOCH_MS, horizonMs: charter.horizonMs, level: 0.9 },
+      ...{ epochMs: EPOCH_MS, horizonMs: () => charter.horizonMs, level: 0.9 },
       worth: () => undefined,
       planned: (_wanted, epoch) => void planned.push(epoch),
       prefer: () => undefined,

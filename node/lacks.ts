@@ -1,0 +1,28 @@
+import type { Daemon } from './compose.ts';
+
+/** What is missing now, in words with the remedy. */
+export function lacksOf({ identity, operator, peers, store, capacity, config }: Daemon): string[] {
+  const lacks: string[] = [];
+  if (!operator.founders.origin()) {
+    lacks.push('no list of founders, so that nothing is agreed on: sign one with `presage keys founders`');
+  }
+  if (operator.founders.late) {
+    lacks.push(
+      'a start with the list of founders, which has come from a peer: until then nothing is agreed on here',
+    );
+  }
+  if (operator.charters.epochDiffers)
+    lacks.push("the charter's new epoch: it takes effect at the next start");
+  const lacking = operator.charters.lacking();
+  if (lacking !== undefined)
+    lacks.push(`version ${lacking} of the charter, which was decided: no peer has given it yet`);
+  if (operator.charters.current().sites.length === 0)
+    lacks.push('no site: start with --origin URL, or give a charter');
+  if (identity.membership && config.p2p.bootstrap.length > 0 && peers.connected().length === 0) {
+    lacks.push('no peer is connected: check p2p.bootstrap and the path to it');
+  }
+  if (identity.membership && !store.ledger.reconciled)
+    lacks.push('purges are not reconciled with any peer yet');
+  if (capacity.report().storageFreeMiB === 0) lacks.push('no storage is free: raise storage.budget');
+  return lacks;
+}
