@@ -1,22 +1,31 @@
 import { parseArgs } from 'node:util';
 import { DEFECTS, hunt } from './defects.ts';
 
-/** Runs every deliberate defect and tells how often it was noticed, and by which promise. */
+/** Runs every deliberate defect and tells how often it was noticed, by which promise, and how often it must be. */
 const { values } = parseArgs({
-  options: { seeds: { type: 'string' }, from: { type: 'string', default: '1' }, only: { type: 'string' } },
+  options: {
+    seeds: { type: 'string', default: '100' },
+    from: { type: 'string', default: '1' },
+    only: { type: 'string' },
+  },
 });
 
 const row = (cells: readonly string[]) => process.stdout.write(`| ${cells.join(' | ')} |\n`);
-row(['defect', 'caught in', 'by', 'first seed']);
-row(['---', '---', '---', '---']);
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+row(['defect', 'attack', 'noticed', 'share', 'prototype', 'by', 'first seed', 'wrong without it']);
+row(['---', '---', '---', '---', '---', '---', '---', '---']);
 const chosen = DEFECTS.filter(({ name }) => values.only === undefined || name.includes(values.only));
-let missed = 0;
+const seeds = Number(values.seeds);
+let short = 0;
 for (const defect of chosen) {
-  const seeds = values.seeds === undefined ? defect.seeds : Number(values.seeds);
-  const { caught, by, first } = hunt(defect, seeds, Number(values.from));
-  if (caught === 0) missed += 1;
+  const { caught, by, first, blamed } = hunt(defect, seeds, Number(values.from), true);
+  if (caught / seeds < defect.target || blamed.length > 0) short += 1;
   const promises = [...by].sort((a, b) => b[1] - a[1]).map(([promise, count]) => `${promise} ${count}`);
-  row([defect.name, `${caught} of ${seeds}`, promises.join(', '), String(first ?? '')]);
+  row([
+    ...[defect.name, defect.attack ?? defect.lies?.join() ?? 'at random', `${caught} of ${seeds}`],
+    ...[percent(caught / seeds), percent(defect.target), promises.join(', '), String(first ?? '')],
+    blamed.length > 0 ? `seeds ${blamed.join()}` : '0',
+  ]);
 }
-process.stdout.write(`${chosen.length - missed} noticed, ${missed} missed\n`);
-process.exitCode = missed > 0 ? 1 : 0;
+process.stdout.write(`${chosen.length - short} as often as they must be, ${short} not\n`);
+process.exitCode = short > 0 ? 1 : 0;

@@ -82,6 +82,8 @@ export interface PopOptions {
   readonly forgetful: boolean;
   /** How often a write is the moment of a crash. */
   readonly crashAtWrite: () => boolean;
+  /** Whether what was being written at a crash is lost. */
+  readonly tearsWrite: () => boolean;
   /** Called when the PoP has gone down in the middle of something. */
   readonly crashed: (pop: SimulatedPop) => void;
 }
@@ -195,13 +197,13 @@ export class SimulatedPop {
 
   /** A crash may come before the write is complete, or after it but before anything was sent. */
   #write(token: number, writes: readonly AgreementWrite[]): void {
-    const { world, disk, crashAtWrite, crashed } = this.#options;
+    const { world, disk, crashAtWrite, tearsWrite, crashed } = this.#options;
     const life = this.#life;
     const { clock } = world;
     clock.after(world.between(disk.minMs, disk.maxMs + 1), () => {
       if (life !== this.#life) return;
       const crash = crashAtWrite();
-      if (!crash || world.chance(0.6)) this.#disk.apply(writes);
+      if (!crash || !tearsWrite()) this.#disk.apply(writes);
       if (crash) {
         this.crash();
         crashed(this);

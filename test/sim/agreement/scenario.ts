@@ -2,13 +2,15 @@ import { AgreementWorld } from '../../../node/simulator/agreement-world.ts';
 import type { Defects } from '../../../protocol/agreement-steps.ts';
 import { encodeState } from '../../../protocol/decided-state-codec.ts';
 import type { PopId } from '../../../protocol/ids.ts';
+import { encodeAgreement } from '../../../protocol/messages/agreement.ts';
 import { quorumOf } from '../../../protocol/quorum.ts';
 import { seededRandom } from '../../../protocol/random.ts';
 import { firstState, SimulatedApplication } from './application.ts';
+import { Attack, type AttackKind, attacksOn } from './attack.ts';
 import { SimulatedForecasts } from './forecasts.ts';
 import { LIES, Liar, type Lie } from './liar.ts';
 import { admission, banishment, farewell, originOf } from './operator.ts';
-import { type Carrier, popOf, SimulatedPop } from './pop.ts';
+import { type Carrier, decodeOnce, popOf, SimulatedPop } from './pop.ts';
 import { Broken, Witness } from './witness.ts';
 
 /** Virtual ms within which all honest PoPs must have decided two more heights, once nothing goes wrong any more. */
@@ -24,14 +26,15 @@ export interface ScenarioOptions {
   readonly extraLiars?: number;
   /** As many liars as can be borne, and what they do, instead of what the seed draws. */
   readonly lies?: readonly Lie[];
-  /** Share of writes at which a PoP crashes, instead of what the seed draws. */
-  readonly crashAtWrite?: number;
+  /** A schedule against the protocol, instead of what the seed draws. */
+  readonly attack?: AttackKind;
 }
 
 export interface Outcome {
   readonly seed: number;
   readonly pops: number;
   readonly liars: number;
+  readonly attack: AttackKind | undefined;
   /** What was broken, if anything. */
   readonly broken: string | undefined;
   readonly heights: number;
@@ -54,7 +57,7 @@ export class Scenario {
   /** By PoP the machines that run under its name: one, or two for twins. */
   readonly #machines: SimulatedPop[][] = [];
   readonly #liars = new Map<number, Liar | undefined>();
-  readonly #side: number[];
+  #side: number[];
   readonly #epochMs: number;
   /** Heights without inclusion after which a PoP is evicted. */
   #missesAllowed = 100_000;
@@ -62,6 +65,7 @@ export class Scenario {
   readonly #forecasts: boolean;
   /** Whether machines are told when to propose, as by the beat of the windows. */
   readonly #beats: boolean;
+  readonly #attack: Attack | undefined;
   #joiner: number | undefined;
   #leaver: PopId | undefined;
   #banned: PopId | undefined;
@@ -99,7 +103,18 @@ export class Scenario {
     const bodyBytes = world.pick([4, 64, 64, this.#size > 8 ? 12_000 : 200]);
     if (world.chance(0.5)) this.#crashAtWrite = world.pick([0.005, 0.02, 0.1]);
     if (world.chance(0.6)) this.#tarry();
-    if (options.crashAtWrite !== undefined) this.#crashAtWrite = options.crashAtWrite;
+    const attacks = attacksOn(this.#size);
+    const drawn = world.chance(0.25) && attacks.length > 0 ? world.pick(attacks) : undefined;
+    const attack = options.attack ?? drawn;
+    if (attack) {
+      this.#attack = new Attack(attack, world, this.#size, liars);
+      this.#side = this.#attack.side;
+      world.network.heal();
+      const loss = attack === 'drought' ? 0.5 : 0;
+      const maxMs = world.pick([30, 80]);
+      world.network.conditions = { loss, duplicates: 0, minMs: 5, maxMs, stragglers: 0 };
+      this.#crashAtWrite = attack === 'relapse' ? world.pick([0.1, 0.2]) : 0;
+    }
     if (count === 0 && world.chance(0.2)) this.#missesAllowed = world.pick([3, 5]);
     for (let index = 0; index < this.#size; index += 1) {
       this.#machines.push(this.#found(index, founders, liars.has(index), bodyBytes));
@@ -131,6 +146,7 @@ export class Scenario {
     const heights = this.#witness.highest;
     return {
       ...{ seed, pops: this.#size, liars: this.#liars.size, broken, heights, convergedMs },
+      attack: this.#attack?.kind,
       ...{
         messages: this.#world.network.delivered,
         crashes: this.#crashes,
@@ -163,7 +179,8 @@ export class Scenario {
             ...{ self: popOf(index), random, bodyBytes, witness, lies: kinds.has('invalid') },
           }),
           carrier: this.#carrier(twins ? twin : undefined),
-          disk: { minMs: 1, maxMs: world.pick([2, 20, 80]) },
+          disk: { minMs: 1, maxMs: world.pick(this.#attack?.kind === 'relapse' ? [80] : [2, 20, 80]) },
+          tearsWrite: () => world.chance(this.#attack?.kind === 'relapse' ? 0.8 : 0.4),
           defects: this.#options.defects ?? {},
           forgetful: !lies && this.#options.forgetful === true,
           crashAtWrite: () => this.#hostile && this.#crashAtWrite > 0 && world.chance(this.#crashAtWrite),
@@ -195,23 +212,28 @@ export class Scenario {
 
   #kinds(): Set<Lie> {
     const world = this.#world;
+    if (this.#attack?.kind === 'camps') return new Set<Lie>(['twins']);
+    if (this.#attack?.scripted) return new Set<Lie>();
     if (this.#options.lies) return new Set(this.#options.lies);
     if (world.chance(0.35)) return new Set<Lie>(['twins']);
     return new Set(world.shuffled(LIES).slice(0, world.between(1, 4)));
   }
 
-  /** A twin speaks and listens only to its side; other machines to all. */
+  /** A twin speaks and listens only to its side, and to the twins there; other machines to all. */
   #carrier(twin: number | undefined): Carrier {
-    const reaches = (to: number) => twin === undefined || this.#side[to] === twin;
     const post = (from: SimulatedPop, to: number, bytes: Uint8Array, type: 'gossip' | 'direct') => {
-      if (to === from.index || !reaches(to)) return;
-      const liar = this.#liars.get(from.index);
-      for (const told of liar ? liar.tell(bytes, to) : [bytes]) {
-        this.#world.network.carry(from.index, to, () => {
-          const receivers = this.#machines[to]!;
-          const one = receivers.length === 1 ? receivers[0] : receivers[this.#side[from.index]!];
-          one?.step({ type, from: from.pop, bytes: told });
-        });
+      const receivers = this.#machines[to];
+      if (to === from.index || !receivers) return;
+      const side = twin ?? this.#side[from.index]!;
+      if (twin !== undefined && receivers.length === 1 && this.#side[to] !== twin) return;
+      const receiver = receivers[receivers.length === 1 ? 0 : side];
+      for (const told of this.#told(from.index, to, bytes)) {
+        const { clock, network } = this.#world;
+        const lone = receivers.length === 1 && !this.#liars.has(from.index);
+        const delay = this.#attack && lone ? this.#attack.delay(from.index, to, decodeOnce(told)) : 0;
+        if (delay === Number.POSITIVE_INFINITY) continue;
+        const deliver = () => receiver?.step({ type, from: from.pop, bytes: told });
+        network.carry(from.index, to, delay > 0 ? () => clock.after(delay, deliver) : deliver);
       }
     };
     const all = Array.from({ length: this.#size + 1 }, (_, index) => popOf(index));
@@ -221,6 +243,15 @@ export class Scenario {
       },
       direct: (from, to, bytes) => post(from, all.indexOf(to), bytes, 'direct'),
     };
+  }
+
+  /** What really goes out to a receiver. */
+  #told(from: number, to: number, bytes: Uint8Array): Uint8Array[] {
+    if (!this.#liars.has(from)) return [bytes];
+    if (this.#attack?.scripted) {
+      return this.#attack.twist(from, to, decodeOnce(bytes)).map((message) => encodeAgreement(message));
+    }
+    return this.#liars.get(from)?.tell(bytes, to) ?? [bytes];
   }
 
   #start(pop: SimulatedPop): void {
@@ -242,7 +273,7 @@ export class Scenario {
 
   #fell(pop: SimulatedPop): void {
     this.#crashes += 1;
-    const away = this.#world.pick([50, 500, 3_000, 20_000]);
+    const away = this.#world.pick(this.#attack ? [50, 500] : [50, 500, 3_000, 20_000]);
     this.#world.clock.after(away, () => {
       if (this.#hostile) this.#start(pop);
     });
@@ -251,6 +282,10 @@ export class Scenario {
   #faults(): void {
     const world = this.#world;
     const { clock, network } = world;
+    if (this.#attack) {
+      this.#besiege(this.#attack);
+      return;
+    }
     for (const pop of this.#machines.flat()) {
       const late = world.chance(0.2) ? world.between(0, 10_000) : world.between(0, 300);
       clock.after(late, () => this.#hostile && this.#start(pop));
@@ -284,6 +319,23 @@ export class Scenario {
       clock.run(world.between(200, 3 * this.#epochMs));
       if (world.chance(0.6)) network.mend();
     }
+  }
+
+  /** The attack instead of accidents. */
+  #besiege(attack: Attack): void {
+    const { clock } = this.#world;
+    for (const pop of this.#machines.flat()) {
+      clock.after(this.#world.between(0, 100), () => this.#hostile && this.#start(pop));
+    }
+    if (this.#beats) this.#beat();
+    for (let left = this.#world.between(4, 10); left > 0; left -= 1) {
+      clock.run(this.#epochMs);
+      const pop = this.#world.pick(this.#world.pick(this.#machines));
+      if (attack.kind !== 'relapse' || !pop.up) continue;
+      pop.crash();
+      this.#fell(pop);
+    }
+    attack.stop();
   }
 
   /** At once: the others are told, and carry the leave of one who is gone already. */
