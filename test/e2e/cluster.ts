@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCharter, createFounders, createOperator, createPop } from '../../node/cli/keys-issue.ts';
 import { freePort } from '../ports.ts';
@@ -9,6 +9,8 @@ export interface TestCluster {
   readonly names: readonly string[];
   /** Starts PoP `index` again on its data directory. */
   restart(index: number): Promise<Daemon>;
+  /** Signs a further edition of the charter, gives it to PoP `index` alone, and has its daemon read it. */
+  recharter(index: number, change: (toml: string) => string): Promise<void>;
   /** Waits until each running PoP is connected to all others that run. */
   meshed(): Promise<void>;
 }
@@ -22,8 +24,8 @@ export async function startCluster(
     readonly site?: string;
     readonly epoch?: string;
     readonly addresses?: readonly string[];
-    /** Whether the PoPs are given the list of founders, and so agree with each other; they are by default. */
-    readonly founders?: boolean;
+    /** Whether a PoP is given the list of founders, which all of them stand in; each is by default. */
+    readonly founders?: boolean | ((index: number) => boolean);
     /** Further flags of a PoP. */
     readonly flags?: (index: number) => readonly string[];
   },
@@ -39,25 +41,26 @@ export async function startCluster(
   const networks = regions
     .map((region, i) => `[[networks]]\ncidr = "10.${i}.0.0/16"\nregion = "${region}"`)
     .join('\n');
-  const charter = await createCharter(
-    operator,
-    `version = 1\nepoch = "${options.epoch ?? '1s'}"\nhorizon = "10m"\nregions = [${regions.map((r) => `"${r}"`).join(', ')}]\n${distances}\n${networks}\n[[sites]]\nid = "main"\nhosts = ["*"]\norigin = "${options.origin}"\nzone = "cdn.test"\n${options.site ?? ''}\n`,
-  );
+  let edition = 1;
+  let toml = `epoch = "${options.epoch ?? '1s'}"\nhorizon = "10m"\nregions = [${regions.map((r) => `"${r}"`).join(', ')}]\n${distances}\n${networks}\n[[sites]]\nid = "main"\nhosts = ["*"]\norigin = "${options.origin}"\nzone = "cdn.test"\n${options.site ?? ''}\n`;
+  const sign = () => createCharter(operator, `version = ${edition}\n${toml}`, { force: true });
+  const charter = await sign();
   const names = regions.map((_, index) => `pop${index}`);
+  const charterOf = (index: number) => join(directory, names[index] ?? '', 'charter.pem');
   const addressOf = (index: number) => options.addresses?.[index] ?? '127.0.0.1';
   const files: Awaited<ReturnType<typeof createPop>>[] = [];
   for (const [index, name] of names.entries()) {
     mkdirSync(join(directory, name));
     const fields = { name, region: regions[index] ?? 'r0', addressesV4: [addressOf(index)] };
     files.push(await createPop(operator, fields, { directory: join(directory, name), now: Date.now() }));
+    copyFileSync(charter.path, charterOf(index));
   }
-  const founders =
-    options.founders === false
-      ? undefined
-      : await createFounders(
-          operator,
-          files.map(({ certificatePath }) => certificatePath),
-        );
+  const founders = await createFounders(
+    operator,
+    files.map(({ certificatePath }) => certificatePath),
+  );
+  const knowsFounders = (index: number) =>
+    typeof options.founders === 'function' ? options.founders(index) : options.founders !== false;
   const port = await freePort();
   const start = (index: number) => {
     const file = files[index];
@@ -65,7 +68,7 @@ export async function startCluster(
     const config = join(directory, `${names[index]}.toml`);
     writeFileSync(
       config,
-      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charter.path}"\n${founders ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
+      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charterOf(index)}"\n${knowsFounders(index) ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
     );
     const listen = `/ip4/127.0.0.1/tcp/${index === 0 ? port : 0}`;
     const bootstrap = index === 0 ? [] : ['--bootstrap', `/ip4/127.0.0.1/tcp/${port}/p2p/${files[0]?.pop}`];
@@ -91,6 +94,13 @@ export async function startCluster(
       const daemon = await start(index);
       pops[index] = daemon;
       return daemon;
+    },
+    async recharter(index, change) {
+      edition += 1;
+      toml = change(toml);
+      const { path } = await sign();
+      copyFileSync(path, charterOf(index));
+      pops[index]?.process.kill('SIGHUP');
     },
     meshed: () =>
       until('every PoP is connected to every other', async () => {
