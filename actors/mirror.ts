@@ -1,7 +1,7 @@
 import { Bandwidth } from '../protocol/bandwidth.ts';
 import { type Site, siteAllows } from '../protocol/charter.ts';
 import { codeOf } from '../protocol/errors.ts';
-import type { Key16, PopId, ResourceKey, SiteId } from '../protocol/ids.ts';
+import type { Key16, PopId, RegionId, ResourceKey, SiteId } from '../protocol/ids.ts';
 import {
   decodeLease,
   decodeNameReply,
@@ -22,6 +22,8 @@ export interface WantedReplica {
   /** Worth per byte; the queue is worked off by it. */
   readonly value: number;
   readonly tier: Tier;
+  /** The demand that the plan means it for; absent where no plan does. */
+  readonly region?: RegionId;
 }
 
 export type MirrorMessage =
@@ -82,8 +84,8 @@ export interface MirrorDeps {
   roomFor(bytes: number, source: Job['source']): Promise<boolean>;
   /** Fetches from the origin into the store. */
   fetch(key: ResourceKey, key16: Key16, site: Site, source: ReplicaSource): Promise<Replica | undefined>;
-  /** Told when a replica came by mirroring, and where its bytes belong. */
-  mirrored(replica: Replica, source: ReplicaSource, tier: Tier): void;
+  /** Told when a replica came by mirroring, and as what it was wanted. */
+  mirrored(replica: Replica, source: ReplicaSource, wanted: WantedReplica): void;
   /** Told when the status of a resource's replication changes. */
   tag(key16: Key16, status: 'pulling' | 'none', priority: number): void;
 }
@@ -238,7 +240,7 @@ class Mirror implements Behaviour<MirrorMessage> {
     if (typeof replica === 'string') return replica;
     if (!replica) return holders.length > 0 ? 'no-holder' : 'not-storable';
     if (index.get(key16).length === 0) return 'failed';
-    this.#deps.mirrored(replica, job.source, job.wanted.tier);
+    this.#deps.mirrored(replica, job.source, job.wanted);
     return 'mirrored';
   }
 

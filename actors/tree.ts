@@ -219,11 +219,11 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
       fenceOf: (key16) => held(key16)?.fence ?? new Map(),
       roomFor: (bytes, source) => replicas.roomFor(bytes, source),
       fetch: (key, key16, site, source) => deps.fetch(key, key16, site, source),
-      mirrored: ({ key16, key, site, size, content }, source, tier) => {
+      mirrored: ({ key16, key, site, size, content }, source, { tier, region = null }) => {
         names.learn(key16, { key, site });
         forecaster.tell({ type: 'mirrored', key16, size, source });
         deps.place(content, tier);
-        events.emit('mirror', { key16, key, size, source, at: clock.now() });
+        events.emit('mirror', { key16, key, size, source, region, at: clock.now() });
       },
       tag: (key16, status, priority) =>
         void catalogue.tell({ type: 'note', key16, change: { pulling: status === 'pulling', priority } }),

@@ -23,7 +23,7 @@ import type { Genesis } from '../protocol/genesis.ts';
 import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
 import { publicKeyFromRaw, publicKeyOf } from '../protocol/pop-key.ts';
 import type { Verdict } from '../protocol/ports.ts';
-import type { ProposalCell } from '../protocol/proposal.ts';
+import type { Proposal, ProposalCell } from '../protocol/proposal.ts';
 import { seededRandom } from '../protocol/random.ts';
 import type { Tuning } from '../protocol/tuning.ts';
 
@@ -206,7 +206,7 @@ export class AgreedForecast {
     return {
       height: decision.height,
       hash: decision.hash,
-      proposals: this.#proposals().map(({ pop, proposal }) => ({
+      proposals: this.proposals().map(({ pop, proposal }) => ({
         pop,
         weight: weights.get(pop) ?? 0,
         resources: proposal?.entries.length ?? 0,
@@ -217,7 +217,8 @@ export class AgreedForecast {
     };
   }
 
-  #proposals() {
+  /** The proposals that counted for the newest decision; none if it was taken from a certificate. */
+  proposals(): { readonly pop: PopId; readonly proposal: Proposal | undefined }[] {
     const included: readonly Included[] = this.#decided?.included ?? [];
     return included.map(({ proposer, body }) => ({
       pop: proposer,

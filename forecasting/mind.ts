@@ -1,24 +1,26 @@
 import { planHash, planStateOf } from '../protocol/agreed-plan.ts';
 import type { AgreementInput } from '../protocol/agreement-steps.ts';
 import type { Charter } from '../protocol/charter.ts';
+import type { DecidedState } from '../protocol/decided-state.ts';
+import type { OwnView } from '../protocol/forecast-application.ts';
 import type { HistoryRow } from '../protocol/history.ts';
-import type { Key16, PopId, RegionId, SiteId } from '../protocol/ids.ts';
-import { type Placement, type Plan, plan } from '../protocol/placement.ts';
+import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
+import { type Plan, plan } from '../protocol/placement.ts';
 import { RING_BYTES } from '../protocol/rings.ts';
-import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
+import type { Summary } from '../protocol/summary.ts';
 import { tuningKey } from '../protocol/tuning.ts';
-import { Accuracy, type AccuracyRow } from './accuracy.ts';
+import { Accuracy } from './accuracy.ts';
 import {
   AgreedForecast,
   type AgreementSetup,
-  type DecidedResource,
   type MachineEffect,
   type MachineVerdict,
-  type Standing,
 } from './agreed-forecast.ts';
 import { BurstDetector, MINUTE_BURSTS } from './bursts.ts';
 import type { DemandForecast, DemandHistory } from './demand.ts';
-import { type Explanation, Foresight, type ForesightSnapshot, type Member } from './foresight.ts';
+import { Foresight, type Member } from './foresight.ts';
+import type { Beat, Changes, MindExplanation, MindStatus, PlanInForce, Prepared } from './mind-answers.ts';
+import { preferredOf } from './preferred.ts';
 import { type Trend, Trends } from './trends.ts';
 
 export interface MindOptions {
@@ -34,89 +36,15 @@ export interface MindOptions {
   readonly agrees: boolean;
 }
 
-/** The end of a window, as the planning needs it. */
-export interface Beat {
-  readonly epoch: number;
-  /** Demand time, Unix ms. */
-  readonly now: number;
-  /** Real time, Unix ms. */
-  readonly at: number;
-  /** Demand time at which the window that begins began, the same at every PoP, and its length. */
-  readonly window: number;
-  readonly windowMs: number;
-  readonly capacities: Capacities;
-  readonly members: readonly Member[];
-}
-
-/** A plan that came into force. */
-export interface PlanInForce {
-  /** `own` where there is no decision to plan from. */
-  readonly basis: 'agreed' | 'own';
-  /** Of the decision, 0 for none. */
-  readonly height: number;
-  readonly hash: string;
-  readonly placements: number;
-  /** This PoP's share that is to be pulled, by value. */
-  readonly wanted: readonly {
-    readonly key16: Key16;
-    readonly size: number;
-    readonly value: number;
-    readonly tier: Placement['tier'];
-  }[];
-  /** Per site and region the PoP that is to hold most of the expected requests. */
-  readonly preferred: readonly (readonly [site: SiteId, region: RegionId, pop: PopId])[];
-  /** The decision was made under a charter that is not here. */
-  readonly charterDiffers: boolean;
-}
-
-/** What an epoch came to before its decision. */
-export interface Prepared {
-  readonly resources: number;
-  readonly forecasts: number;
-  readonly trust: number;
-  /** For this PoP's next summary. */
-  readonly worth: Worth;
-  /** The own plan, where there is no decision to plan from. */
-  readonly plan: PlanInForce | undefined;
-}
-
-/** Rows to be written; the learned state only if it was asked for. */
-export interface Changes {
-  readonly rows: readonly HistoryRow[];
-  readonly gone: readonly Key16[];
-  readonly windows: ReturnType<Foresight['history']['windows']>;
-  readonly learned: ForesightSnapshot | undefined;
-}
-
-export interface MindStatus {
-  readonly resources: number;
-  readonly series: number;
-  /** Memory of the history, about. */
-  readonly historyBytes: number;
-  readonly parameters: Foresight['parameters'];
-  readonly skill: Foresight['skill'];
-  readonly mirrors: Foresight['mirrors'];
-  readonly outcome: Foresight['outcome'];
-  readonly forecastAccuracy: readonly AccuracyRow[];
-  /** Undefined where there are no founders to agree with. */
-  readonly agreement: Standing | undefined;
-}
-
-export interface MindExplanation {
-  readonly explanation: Explanation;
-  readonly forecasts: readonly (DemandForecast & {
-    readonly region: RegionId;
-    readonly recent: readonly number[];
-  })[];
-  readonly decided: DecidedResource | undefined;
-}
-
 /** Series forecast in one epoch; those known longest go first. */
 const SERIES_MAX = 10_000;
 /** About what a tracked resource takes beside its rings. */
 const RESOURCE_BYTES = 1_200;
 /** Without decisions, the last one is planned from for so long, real ms. */
 const DECISION_KEPT_MS = 600_000;
+
+/** Heights after which a proposal is of no more interest. */
+const PROPOSALS_KEPT = 8;
 
 /**
  * What one PoP knows of demand, what it expects, what all agree on, and the plan that follows. All of it is pure and
@@ -133,6 +61,8 @@ export class Mind {
   #agreed: AgreedForecast | undefined;
   #forecasts: ReadonlyMap<string, DemandForecast> = new Map();
   #beat: Beat | undefined;
+  /** The epochs that this PoP's newest proposals were made of, by height. */
+  readonly #proposed = new Map<number, number>();
   /** Real time of the newest decision. */
   #decidedAt = 0;
   #plan: Plan = { placements: [], skips: [] };
@@ -247,7 +177,15 @@ export class Mind {
 
   /** The agreement begins, or begins anew after its actor was restarted. */
   join(setup: AgreementSetup): void {
-    this.#agreed = new AgreedForecast(this.#options.self, setup, () => this.#view());
+    this.#agreed = this.takePart(setup, (state) => this.#view(state.height + 1));
+  }
+
+  /** This PoP's part in the agreement. `view` says what it forecasts now, if it has anything to say. */
+  protected takePart(
+    setup: AgreementSetup,
+    view: (state: DecidedState) => OwnView | undefined,
+  ): AgreedForecast {
+    return new AgreedForecast(this.#options.self, setup, view);
   }
 
   /** `now` is real, monotonic time; `at` Unix time. */
@@ -268,7 +206,8 @@ export class Mind {
     const { state } = agreed;
     const made = plan(planStateOf(state), this.#charter);
     const charterDiffers = state.charter.version > 0 && state.charter.hash !== this.#charterHash;
-    return this.#putInForce(made, { basis: 'agreed', height: state.height, charterDiffers });
+    const epoch = this.#proposed.get(state.height);
+    return this.#putInForce(made, { basis: 'agreed', epoch, height: state.height, charterDiffers });
   }
 
   status(): MindStatus {
@@ -325,50 +264,37 @@ export class Mind {
     const own = agrees
       ? { ...made, placements: made.placements.filter((one) => one.pop !== self || one.region === region) }
       : made;
-    return this.#putInForce(own, { basis: 'own', height: 0, charterDiffers: false });
+    const epoch = this.#beat?.epoch;
+    return this.#putInForce(own, { basis: 'own', epoch, height: 0, charterDiffers: false });
   }
 
   #putInForce(
     made: Plan,
-    { basis, height, charterDiffers }: Pick<PlanInForce, 'basis' | 'height' | 'charterDiffers'>,
+    how: Pick<PlanInForce, 'basis' | 'epoch' | 'height' | 'charterDiffers'>,
   ): PlanInForce {
     this.#plan = made;
-    const agreed = basis === 'agreed' ? this.#agreed?.state.tunings : undefined;
+    const agreed = how.basis === 'agreed' ? this.#agreed?.state.tunings : undefined;
     const share = this.#foresight.adopt(
       made,
       agreed && new Map(agreed.map((one) => [tuningKey(one.site, one.region), one.parameters])),
     );
     return {
-      ...{ basis, height, charterDiffers },
+      ...how,
       hash: planHash(made),
       placements: made.placements.length,
       wanted: share
         .filter(({ purpose }) => purpose === 'mirror')
-        .map(({ key16, size, value, tier }) => ({ key16, size, value, tier })),
-      preferred: this.#preferred(made.placements),
+        .map(({ key16, size, value, tier, region }) => ({ key16, size, value, tier, region })),
+      preferred: preferredOf(made.placements, (key16) => this.#foresight.history.get(key16)?.site),
     };
   }
 
-  #preferred(placements: readonly Placement[]): PlanInForce['preferred'] {
-    const sums = new Map<string, { site: SiteId; region: RegionId; pops: Map<PopId, number> }>();
-    for (const { key16, region, pop, expected } of placements) {
-      const site = this.#foresight.history.get(key16)?.site;
-      if (!site) continue;
-      const key = tuningKey(site, region);
-      const sum = sums.get(key) ?? { site, region, pops: new Map<PopId, number>() };
-      sum.pops.set(pop, (sum.pops.get(pop) ?? 0) + expected);
-      sums.set(key, sum);
-    }
-    return [...sums.values()].flatMap(({ site, region, pops }) => {
-      const [best] = [...pops].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-      return best ? [[site, region, best[0]] as const] : [];
-    });
-  }
-
   /** What this PoP proposes: what it would plan with if it planned alone. */
-  #view() {
+  #view(height: number) {
     const beat = this.#beat;
     if (!beat) return undefined;
+    this.#proposed.delete(height - PROPOSALS_KEPT);
+    this.#proposed.set(height, beat.epoch);
     const foresight = this.#foresight;
     const { storageBudgetMiB, fillKiBps, load, state } = beat.capacities;
     return {

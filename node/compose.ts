@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
+import type { MindHost } from '../actors/forecaster.ts';
 import { Intake } from '../actors/intake.ts';
 import { Names } from '../actors/names.ts';
 import { Puller } from '../actors/puller.ts';
@@ -7,7 +8,7 @@ import { RecordBook } from '../actors/record-book.ts';
 import type { PopCard } from '../actors/router.ts';
 import { supply } from '../actors/supplier.ts';
 import { type Actors, startActors } from '../actors/tree.ts';
-import { startMind } from '../forecasting/mind-thread.ts';
+import type { MindOptions } from '../forecasting/mind.ts';
 import { ForecastPool } from '../forecasting/pool.ts';
 import { codeOf, PresageError } from '../protocol/errors.ts';
 import { key16Of, type PopId } from '../protocol/ids.ts';
@@ -78,6 +79,8 @@ export interface ComposeDeps {
   readonly metrics: MetricsRegistry;
   readonly events: EventHub;
   readonly explained: Explained;
+  /** Starts the thread that forecasts, agrees and plans. */
+  readonly startMind: (options: MindOptions) => MindHost;
   /** Hears that the actors have given up; the process should end with a non-zero code. */
   readonly failed: (error: PresageError) => void;
 }
@@ -240,7 +243,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       ...{ hybrid: store.hybrid, ledger: store.ledger, replicas: store.replicas, pool },
       // A number above all that were sent before, also after the loss of the disk.
       sequence: Math.floor(clock.now() / 1_000),
-      ...{ database, startMind },
+      ...{ database, startMind: deps.startMind },
       agreement: agreementMembership(identity, {
         origin: await operator.founders.arrival(FOUNDERS_MS, clock),
         ...{ random, epochMs: charters.current().epochMs },

@@ -1,3 +1,6 @@
+import type { MindHost } from '../actors/forecaster.ts';
+import type { MindOptions } from '../forecasting/mind.ts';
+import { startMind } from '../forecasting/mind-thread.ts';
 import { codeOf, type PresageError } from '../protocol/errors.ts';
 import { systemClock } from './adapters/clock.ts';
 import { compose } from './compose.ts';
@@ -9,11 +12,16 @@ import { EventHub } from './rpc/events.ts';
 /** Real ms after which a shutdown that hangs is ended all the same. */
 const SHUTDOWN_MS = 25_000;
 
+/** What may be put in place of the usual. */
+export interface Parts {
+  readonly startMind?: (options: MindOptions, events: EventHub) => MindHost;
+}
+
 /**
  * Runs a PoP until SIGTERM or SIGINT. When it is ready it prints one line on standard output:
  * `ready name=… id=… http=… dns=… rpc=… p2p=…`. A second signal ends it at once.
  */
-export async function start(config: Config, explained: Explained): Promise<void> {
+export async function start(config: Config, explained: Explained, parts: Parts = {}): Promise<void> {
   const log = await openLog({ level: config.log.level, fields: { pop: config.name } });
   const metrics = createMetrics();
   const events = new EventHub(() => systemClock.now());
@@ -22,7 +30,10 @@ export async function start(config: Config, explained: Explained): Promise<void>
     log.error('the actors have given up; the daemon ends so that it can be started anew', { error });
     ended.resolve(70);
   };
-  const { daemon, doors, close } = await compose(config, { log, metrics, events, failed, explained });
+  const { daemon, doors, close } = await compose(config, {
+    ...{ log, metrics, events, failed, explained },
+    startMind: (options) => (parts.startMind ?? startMind)(options, events),
+  });
   let signals = 0;
   const signalled = (signal: NodeJS.Signals) => {
     signals += 1;
