@@ -1,6 +1,6 @@
 import type { DemandForecast, DemandHistory, DemandRequest } from '../forecasting/demand.ts';
 import type { Member } from '../forecasting/foresight.ts';
-import type { MindExplanation, MindStatus, PlanInForce, Prepared } from '../forecasting/mind.ts';
+import type { MindExplanation, MindStatus, PlanInForce, Prepared } from '../forecasting/mind-answers.ts';
 import type { MindPort } from '../forecasting/mind-thread.ts';
 import { unpackDemand } from '../forecasting/packing.ts';
 import type { Trend } from '../forecasting/trends.ts';
@@ -172,7 +172,8 @@ class Forecaster implements Behaviour<ForecasterMessage> {
   #summaries = 0;
   #requests = 0;
   #startedAt: number;
-  #closedAt = 0;
+  /** Monotonic ms at which the windows of the last epochs ended. */
+  readonly #closedAt = new Map<number, number>();
   #stopped = false;
 
   constructor(
@@ -198,7 +199,8 @@ class Forecaster implements Behaviour<ForecasterMessage> {
         this.#fold(message.summary);
         return;
       case 'closed':
-        this.#closedAt = this.#context.clock.monotonic();
+        this.#closedAt.set(message.epoch, this.#context.clock.monotonic());
+        if (this.#closedAt.size > EPOCHS_KEPT) this.#closedAt.delete([...this.#closedAt.keys()][0] ?? 0);
         this.#context.schedule(graceMs(this.#deps.epochMs), { type: 'plan', epoch: message.epoch });
         return;
       case 'plan':
@@ -362,17 +364,18 @@ class Forecaster implements Behaviour<ForecasterMessage> {
     const { basis, height, hash, placements, wanted, preferred, charterDiffers } = plan;
     const { metrics, clock } = this.#context;
     const madeAt = Math.floor(this.#deps.demand.now());
-    const last = this.#epochs.at(-1);
-    const epoch = last?.epoch ?? 0;
+    const at = this.#epochs.findLastIndex((one) => one.epoch === plan.epoch);
+    const known = this.#epochs[at];
+    const epoch = plan.epoch ?? this.#epochs.at(-1)?.epoch ?? 0;
     this.#planned = { epoch, madeAt, basis, height, hash, charterDiffers };
     this.#deps.planned(wanted, epoch);
     this.#deps.prefer(preferred);
     metrics.gauge('plan_placements', placements);
-    if (last?.basis !== 'undecided') return;
-    const tookMs = clock.monotonic() - this.#closedAt;
+    if (known?.basis !== 'undecided') return;
+    const tookMs = clock.monotonic() - (this.#closedAt.get(epoch) ?? clock.monotonic());
     metrics.observe('epoch_seconds', tookMs / 1000);
-    const record = { ...last, basis, decision, planHash: hash, placements, tookMs };
-    this.#epochs[this.#epochs.length - 1] = record;
+    const record = { ...known, basis, decision, planHash: hash, placements, tookMs };
+    this.#epochs[at] = record;
     const { decision: _, ...told } = record;
     this.#deps.events.emit('epoch', { ...told, height, wanted: wanted.length });
   }
