@@ -8,13 +8,9 @@ import {
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../../protocol/ports.ts';
+import { Lane } from './lane.ts';
+import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from './limits.ts';
 
-/** Header section of a request, bytes; longer ones get 431, or an aborted stream over HTTP/2. */
-const HEADER_BYTES_MAX = 16 * 1024;
-/** A client has this long to send its header section, real ms. */
-const HEADERS_TIMEOUT_MS = 10_000;
-/** And this long for the whole request, body included. */
-const REQUEST_TIMEOUT_MS = 300_000;
 /** How often those two are enforced. */
 const CHECKING_INTERVAL_MS = 2_000;
 /** Streams at a time on one HTTP/2 connection, as browsers expect. */
@@ -71,8 +67,9 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
   };
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
+  const lanes = new Set<Lane>();
   const secure = options.tls && secureServer(limits, options.tls, sessions, deps);
-  const server: Server | Http2SecureServer = secure ?? createServer(limits, deps.handle);
+  const server: Server | Http2SecureServer = secure ?? plainServer(limits, lanes, options, deps);
   server.maxConnections = options.maxConnections;
   server.setTimeout(options.clientTimeoutMs);
   server.on('connection', (socket: Socket) => {
@@ -103,11 +100,33 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         if ('closeIdleConnections' in server) server.closeIdleConnections();
+        for (const lane of lanes) lane.close();
         for (const session of sessions) session.close();
       });
       calledOff();
     },
   };
+}
+
+/** A server of Node's whose connections begin in a lane and come to it when they need it. */
+function plainServer(limits: object, lanes: Set<Lane>, options: DoorOptions, deps: DoorDeps): Server {
+  const server = createServer(limits, deps.handle);
+  const [accept] = server.listeners('connection') as [(this: Server, socket: Socket) => void];
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    const lane = new Lane(socket, {
+      handle: deps.handle,
+      clientTimeoutMs: options.clientTimeoutMs,
+      handOver: (bytes) => {
+        lanes.delete(lane);
+        accept.call(server, socket);
+        socket.emit('data', bytes);
+      },
+    });
+    lanes.add(lane);
+    socket.once('close', () => lanes.delete(lane));
+  });
+  return server;
 }
 
 const credentials = (tls: EdgeTls) => ({

@@ -17,11 +17,13 @@ import {
 } from './context.ts';
 import { type EdgeTls, type Listening, openDoor } from './door.ts';
 import { Fills } from './fills.ts';
+import { LaneResponse } from './lane-response.ts';
 import { Lookup } from './lookup.ts';
 import { refuse } from './refusal.ts';
 import { EdgeRequest } from './request.ts';
 import { type Answered, Server } from './serve.ts';
 import { changes } from './unsafe.ts';
+import { Wires } from './wires.ts';
 
 /** Methods that no client of a cache needs: they mirror, tunnel or purge. */
 const REFUSED_METHODS = new Set(['TRACE', 'TRACK', 'CONNECT', 'PURGE']);
@@ -66,6 +68,7 @@ class HttpEdge implements Edge {
   readonly #server: Server;
   readonly #clients: Clients;
   readonly #used = new WeakSet<Replica>();
+  readonly #wires: Wires;
   readonly #doors = new Set<Listening>();
   readonly #ownVia: RegExp;
 
@@ -74,6 +77,7 @@ class HttpEdge implements Edge {
     this.#lookup = new Lookup(context);
     this.#fills = new Fills(context);
     this.#server = new Server(context, this.#lookup, this.#fills);
+    this.#wires = new Wires(context.pop);
     this.#clients = new Clients(context.deps.regionOf);
     const name = context.via.slice(4).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
     this.#ownVia = new RegExp(`(?:^|,)\\s*[\\w./]+ ${name}\\s*(?:,|$)`);
@@ -187,8 +191,9 @@ class HttpEdge implements Edge {
     const { replica } = stored;
     const bytes = deps.blobs.peek(replica.content);
     if (!bytes || bytes.length > CHUNK_BYTES) return false;
-    response.writeHead(replica.status, stored.freshHead(now, pop));
-    response.end(bytes);
+    const wire = response instanceof LaneResponse ? this.#wires.of(stored, now, bytes, response) : undefined;
+    if (wire) (response as unknown as LaneResponse).endWith(wire);
+    else response.writeHead(replica.status, stored.freshHead(now, pop)).end(bytes);
     stored.usedAt = now;
     deps.index.touch(replica);
     const sent = { status: replica.status, bytes: bytes.length, size: bytes.length };
