@@ -132,10 +132,11 @@ export function decodeReplicaReply(input: Uint8Array, demandNow: number): Offere
   ] = row;
   const shift = Math.floor(demandNow) - sentAt;
   const count = Math.ceil(size / CHUNK_BYTES);
+  // First of all: the size is whatever the peer says, and a list is made of that length.
+  if (names.length !== count * 32) return undefined;
   const chunks = Array.from({ length: count }, (_, i) =>
     contentHashFromBytes(names.subarray(i * 32, i * 32 + 32)),
   );
-  if (names.length !== count * 32) return undefined;
   const version: Stamp = { time: stamp[0], counter: stamp[1], pop: stamp[2] };
   return {
     replica: {

@@ -44,6 +44,23 @@ const replica: fc.Arbitrary<Replica> = fc.record({
 });
 
 describe('replica messages', () => {
+  it('of any size that has no chunks to it is no replica, and no list is made of that length', () => {
+    const offer: Replica = {
+      ...{
+        key: 'a/b' as ResourceKey,
+        key16: '0'.repeat(32) as Key16,
+        site: 's' as SiteId,
+        variant: '',
+        status: 200,
+      },
+      ...{ headers: [], content: '0'.repeat(64) as ContentHash, size: Number.MAX_SAFE_INTEGER, tags: [] },
+      ...{ requestedAt: 1, receivedAt: 1, fence: new Map(), source: 'client', group: 0, rules: 0 },
+      version: { time: 1, counter: 0, pop: `12D3KooW${'a'.repeat(44)}` as PopId },
+    };
+    const wire = encodeReplicaReply({ replica: offer, chunks: [], body: undefined }, 1);
+    expect(decodeReplicaReply(wire, 1)).toBeUndefined();
+  });
+
   it('carry a replica whole, and keep its age when clocks differ', () => {
     fc.assert(
       fc.property(
