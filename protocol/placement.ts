@@ -1,17 +1,13 @@
 import type { Parameters } from './adjustment.ts';
-import { type Charter, distanceMs } from './charter.ts';
+import { type Charter, siteAllows } from './charter.ts';
+import { byBytes } from './exact.ts';
 import type { Key16, PopId, RegionId, SiteId } from './ids.ts';
-import { hash32, rendezvousWeight } from './rendezvous.ts';
+import { GAIN_MAX_MS, LOAD_FULL, PeerDistances, type Reach, RegionReach } from './reach.ts';
+import { hash32 } from './rendezvous.ts';
 import type { Capacities } from './summary.ts';
 
-/** Candidate PoPs looked at for one region's demand. */
-export const CANDIDATES_MAX = 32;
 /** A PoP further than this from the demand does not mirror for it, ms. */
 const FAR_MS = 250;
-/** What a fetch from a peer costs beside the round trip, ms. */
-const PEER_OVERHEAD_MS = 4;
-/** Longest saving credited to one request, ms; keeps products below 2⁵³. */
-const GAIN_MAX_MS = 4000;
 /** Metadata, request and index of one replica, bytes. */
 const OBJECT_OVERHEAD = 512;
 /** Share of an object's bytes that is always at risk, thousandths: no chance is a certainty. */
@@ -22,8 +18,6 @@ const FILL_EPOCHS = 20;
 const MIRROR_STORAGE = 500;
 /** Expected requests from which a replica belongs in memory, thousandths. */
 const MEMORY_TIER = 8000;
-/** Load at which a PoP takes nothing more. */
-const LOAD_FULL = 15;
 /** Skipped candidates that are remembered for `explain`. */
 const SKIPS_MAX = 65_536;
 const MIB = 1 << 20;
@@ -109,14 +103,6 @@ export interface Plan {
   readonly skips: readonly Skip[];
 }
 
-interface Reach {
-  /** Index of the PoP. */
-  readonly pop: number;
-  readonly distance: number;
-  /** Distance with load and shortage of space added: the order in which PoPs are tried. */
-  readonly rank: number;
-}
-
 /**
  * Which content belongs where: value per byte at risk, greatest first, under every PoP's storage and bandwidth.
  *
@@ -126,103 +112,46 @@ interface Reach {
  * between equals a rendezvous hash spreads resources. Pure and deterministic; integers only.
  */
 export function plan(state: PlanState, charter: Charter): Plan {
-  const tuned = (site: SiteId, region: RegionId): Parameters =>
-    state.tuned?.get(`${site} ${region}`) ?? state.parameters;
   const pops = [...state.pops].sort((a, b) => (a.id < b.id ? -1 : 1));
   const popHashes = pops.map((pop) => hash32(pop.id));
-  const peers = new PeerDistances(pops, charter);
-  const storage = pops.map(
-    ({ capacities: c }) => Math.floor((c.storageBudgetMiB * MIRROR_STORAGE) / 1000) * 1024,
-  );
-  /** What a PoP could pull within the plan's epochs, KiB, and what has been given out of it. */
-  const pullable = pops.map(({ capacities: c }) =>
-    Math.floor((c.fillKiBps * charter.epochMs * FILL_EPOCHS) / 1000),
-  );
-  const filled = new Array<number>(pops.length).fill(0);
-  const shareOf = (pop: number, site: SiteId): number =>
-    Math.floor((pullable[pop]! * tuned(site, pops[pop]!.region).fillShare) / 1000);
-  const reaches = new Map<RegionId, readonly Reach[]>();
-  const allowed = new Map<SiteId, readonly boolean[]>();
-  for (const site of charter.sites) {
-    allowed.set(
-      site.id,
-      pops.map((pop) => site.allow.includes('*') || site.allow.includes(pop.name)),
-    );
-  }
-
-  const offers: Offer[] = [];
-  const skips: Skip[] = [];
+  const { offers, skips } = offersOf(state, pops, charter);
   const skip = (key16: Key16, pop: number, region: RegionId, reason: SkipReason, value: number) => {
-    const at = pops[pop];
-    if (at !== undefined && skips.length < SKIPS_MAX)
-      skips.push({ key16, pop: at.id, region, reason, value });
+    if (skips.length < SKIPS_MAX) skips.push({ key16, pop: pops[pop]!.id, region, reason, value });
   };
-
-  for (const resource of state.resources) {
-    const permitted = allowed.get(resource.site);
-    const holders = peers.indices(resource.holders);
-    for (const demand of resource.demand) {
-      let reach = reaches.get(demand.region);
-      if (reach === undefined) {
-        reach = reachOf(demand.region, pops, charter);
-        reaches.set(demand.region, reach);
-      }
-      // Clients of a PoP that is down, drained or saturated arrive at the next one.
-      const nearest = reach.find(({ pop }) => isOpen(pops[pop]!)) ?? reach[0];
-      if (nearest === undefined) continue;
-      const fetchMs = peers.of(nearest.pop, holders);
-      const parameters = tuned(resource.site, demand.region);
-      const value = worthOf(resource, demand, nearest, nearest, fetchMs, parameters);
-      if (value < parameters.threshold && !demand.held) {
-        skip(
-          resource.key16,
-          nearest.pop,
-          demand.region,
-          demand.credit <= 0 ? 'no-credit' : 'below-threshold',
-          value,
-        );
-        continue;
-      }
-      offers.push({ resource, demand, reach, nearest, fetchMs, value, permitted, parameters });
-    }
-  }
-  offers.sort(
-    (a, b) =>
-      b.value - a.value ||
-      (a.resource.key16 < b.resource.key16 ? -1 : a.resource.key16 > b.resource.key16 ? 1 : 0) ||
-      (a.demand.region < b.demand.region ? -1 : 1),
-  );
-
+  const budgets = new Budgets(state, pops, charter);
   const placements: Placement[] = [];
-  const placed = new Set<string>();
-  for (const { resource, demand, reach, nearest, fetchMs, permitted, value, parameters } of offers) {
+  const placed = new Uint8Array(Math.ceil((state.resources.length * pops.length) / 8));
+  let hashed: PlanResource | undefined;
+  let hash = 0;
+  for (const { resource, place, demand, reach, nearest, fetchMs, site, value, parameters } of offers) {
     const { key16, size } = resource;
     const kib = Math.ceil((size + OBJECT_OVERHEAD) / 1024);
     let left = demand.held ? 1 : parameters.targets;
-    for (const at of spread(reach, key16, popHashes)) {
+    if (hashed !== resource) {
+      hashed = resource;
+      hash = hash32(key16);
+    }
+    reach.visit(hash, popHashes, (at) => {
       const pop = pops[at.pop]!;
       const { state: health, load } = pop.capacities;
       // The nearest PoP's value stands for the demand; a further one must still be worth it.
       const worth = at === nearest ? value : worthOf(resource, demand, at, nearest, fetchMs, parameters);
       let reason: SkipReason | undefined;
-      if (permitted?.[at.pop] !== true) reason = 'not-allowed';
+      if (!budgets.allows(site, at.pop)) reason = 'not-allowed';
       else if (health !== 'up') reason = health;
       else if (load >= LOAD_FULL) reason = 'overloaded';
       else if (at.distance > FAR_MS) reason = 'too-far';
       else if (!demand.held && worth < parameters.threshold) reason = 'below-threshold';
-      else if (storage[at.pop]! < kib) reason = 'no-storage';
-      else if (!demand.held && filled[at.pop]! + kib > shareOf(at.pop, resource.site))
-        reason = 'no-bandwidth';
+      else if (!budgets.stores(at.pop, kib)) reason = 'no-storage';
+      else if (!demand.held && !budgets.fills(site, at.pop, kib)) reason = 'no-bandwidth';
       if (reason !== undefined) {
         skip(key16, at.pop, demand.region, reason, worth);
-        if (reason === 'too-far' || reason === 'below-threshold') break;
-        continue;
+        return reason === 'too-far' || reason === 'below-threshold';
       }
-      const once = key16 + String(at.pop);
-      if (!placed.has(once)) {
-        placed.add(once);
-        storage[at.pop] = storage[at.pop]! - kib;
-        if (!demand.held) filled[at.pop] = filled[at.pop]! + kib;
+      const bit = place * pops.length + at.pop;
+      if ((placed[bit >> 3]! & (1 << (bit & 7))) === 0) {
+        placed[bit >> 3] = placed[bit >> 3]! | (1 << (bit & 7));
+        budgets.spend(at.pop, kib, demand.held);
         placements.push({
           key16,
           size,
@@ -236,24 +165,154 @@ export function plan(state: PlanState, charter: Charter): Plan {
         });
       }
       left -= 1;
-      if (left <= 0) break;
-    }
+      return left <= 0;
+    });
   }
   return { placements, skips };
 }
 
-const isOpen = ({ capacities: { state, load } }: PlanPop): boolean => state === 'up' && load < LOAD_FULL;
-
+/** What one region's demand for one resource is worth to its nearest PoP. */
 interface Offer {
   readonly resource: PlanResource;
+  /** Of the key in byte order; equal keys share it. */
+  readonly place: number;
   readonly demand: PlanDemand;
-  readonly reach: readonly Reach[];
+  readonly reach: RegionReach;
   readonly nearest: Reach;
   /** What a miss at the nearest PoP costs. */
   readonly fetchMs: number;
   readonly value: number;
-  readonly permitted: readonly boolean[] | undefined;
+  readonly site: number;
   readonly parameters: Parameters;
+}
+
+/** All demand that is worth an offer, by value, greatest first, then by key and region. */
+function offersOf(
+  state: PlanState,
+  pops: readonly PlanPop[],
+  charter: Charter,
+): { offers: Offer[]; skips: Skip[] } {
+  const peers = new PeerDistances(pops, charter);
+  const places = placesOf(state.resources);
+  const regions = new Map<RegionId, { index: number; reach: RegionReach }>();
+  const sites = new Map(charter.sites.map(({ id }, index) => [id, index]));
+  const tuned = new Map<SiteId, Map<RegionId, Parameters>>();
+  const offers: Offer[] = [];
+  const skips: Skip[] = [];
+  for (const [i, resource] of state.resources.entries()) {
+    const holders = peers.indices(resource.holders);
+    const site = sites.get(resource.site) ?? NO_SITE;
+    let ofSite = tuned.get(resource.site);
+    if (ofSite === undefined) {
+      ofSite = new Map();
+      tuned.set(resource.site, ofSite);
+    }
+    for (const demand of resource.demand) {
+      let region = regions.get(demand.region);
+      if (region === undefined) {
+        region = { index: regions.size, reach: new RegionReach(demand.region, pops, charter) };
+        regions.set(demand.region, region);
+      }
+      const { reach } = region;
+      const { nearest } = reach;
+      if (nearest === undefined) continue;
+      const fetchMs = peers.of(nearest.pop, holders);
+      let parameters = ofSite.get(demand.region);
+      if (parameters === undefined) {
+        parameters = tunedFor(state, resource.site, demand.region);
+        ofSite.set(demand.region, parameters);
+      }
+      const value = worthOf(resource, demand, nearest, nearest, fetchMs, parameters);
+      if (value < parameters.threshold && !demand.held) {
+        if (skips.length >= SKIPS_MAX) continue;
+        const reason = demand.credit <= 0 ? 'no-credit' : 'below-threshold';
+        skips.push({
+          key16: resource.key16,
+          pop: pops[nearest.pop]!.id,
+          region: demand.region,
+          reason,
+          value,
+        });
+        continue;
+      }
+      offers.push({
+        resource,
+        place: places[i]!,
+        demand,
+        reach,
+        nearest,
+        fetchMs,
+        value,
+        site,
+        parameters,
+      });
+    }
+  }
+  offers.sort(
+    (a, b) =>
+      b.value - a.value ||
+      a.place - b.place ||
+      (a.demand.region < b.demand.region ? -1 : a.demand.region > b.demand.region ? 1 : 0),
+  );
+  return { offers, skips };
+}
+
+/** The place of each resource's key in byte order. */
+function placesOf(resources: readonly PlanResource[]): Uint32Array {
+  const order = resources.map((_, i) => i);
+  const keyAt = (i: number) => resources[i]!.key16;
+  if (order.some((i) => i > 0 && keyAt(i - 1) >= keyAt(i))) order.sort((a, b) => byBytes(keyAt(a), keyAt(b)));
+  const places = new Uint32Array(resources.length);
+  for (let n = 1; n < order.length; n += 1) {
+    places[order[n]!] = places[order[n - 1]!]! + (keyAt(order[n]!) === keyAt(order[n - 1]!) ? 0 : 1);
+  }
+  return places;
+}
+
+const tunedFor = (state: PlanState, site: SiteId, region: RegionId): Parameters =>
+  state.tuned?.get(`${site} ${region}`) ?? state.parameters;
+
+/** Stands for a site that the charter does not name: no PoP may hold it. */
+const NO_SITE = -1;
+
+/** What the PoPs can still take. Storage and bandwidth in KiB. */
+class Budgets {
+  readonly #storage: number[];
+  /** What a PoP could pull within the plan's epochs, by site, and what has been given out of it. */
+  readonly #fillable: readonly (readonly number[])[];
+  readonly #filled: number[];
+  readonly #allowed: readonly (readonly boolean[])[];
+
+  constructor(state: PlanState, pops: readonly PlanPop[], charter: Charter) {
+    this.#storage = pops.map(
+      ({ capacities: c }) => Math.floor((c.storageBudgetMiB * MIRROR_STORAGE) / 1000) * 1024,
+    );
+    this.#filled = pops.map(() => 0);
+    this.#fillable = charter.sites.map(({ id }) =>
+      pops.map(({ region, capacities: c }) => {
+        const pullable = Math.floor((c.fillKiBps * charter.epochMs * FILL_EPOCHS) / 1000);
+        return Math.floor((pullable * tunedFor(state, id, region).fillShare) / 1000);
+      }),
+    );
+    this.#allowed = charter.sites.map((site) => pops.map(({ name }) => siteAllows(site, name)));
+  }
+
+  allows(site: number, pop: number): boolean {
+    return this.#allowed[site]?.[pop] === true;
+  }
+
+  stores(pop: number, kib: number): boolean {
+    return this.#storage[pop]! >= kib;
+  }
+
+  fills(site: number, pop: number, kib: number): boolean {
+    return this.#filled[pop]! + kib <= this.#fillable[site]![pop]!;
+  }
+
+  spend(pop: number, kib: number, held: boolean): void {
+    this.#storage[pop] = this.#storage[pop]! - kib;
+    if (!held) this.#filled[pop] = this.#filled[pop]! + kib;
+  }
 }
 
 /** Milli-request milliseconds saved per MiB at risk by a replica at one PoP, where a miss costs `fetchMs`. */
@@ -272,73 +331,4 @@ function worthOf(
   const atRisk = Math.max(RISK_MIN, 1000 - likely);
   const bytes = Math.floor(((size + OBJECT_OVERHEAD) * atRisk) / 1000) + 1;
   return Math.floor((trusted * saved * MIB) / bytes);
-}
-
-/** Round trips from PoPs to where content is, ms, with what a fetch costs beside them. */
-class PeerDistances {
-  readonly #regions = new Map<RegionId, number>();
-  /** By PoP, then by index of region. */
-  readonly #table: Int32Array[];
-  /** By PoP: to the nearest PoP of any region but its own. */
-  readonly #any: number[];
-
-  constructor(pops: readonly PlanPop[], charter: Charter) {
-    for (const { region } of pops) {
-      if (!this.#regions.has(region)) this.#regions.set(region, this.#regions.size);
-    }
-    this.#table = pops.map((own) => {
-      const row = new Int32Array(this.#regions.size).fill(GAIN_MAX_MS);
-      for (const { name, region } of pops) {
-        if (region === own.region) continue;
-        const index = this.#regions.get(region)!;
-        const distance = Math.max(1, Math.trunc(distanceMs(charter, own.region, name, region)));
-        row[index] = Math.min(row[index]!, distance + PEER_OVERHEAD_MS);
-      }
-      return row;
-    });
-    this.#any = this.#table.map((row) => row.reduce((least, ms) => Math.min(least, ms), GAIN_MAX_MS));
-  }
-
-  indices(holders: readonly RegionId[] | undefined): readonly number[] | undefined {
-    return holders?.map((region) => this.#regions.get(region) ?? -1);
-  }
-
-  /** To the nearest PoP of the holders' regions, or of any region but its own where holders are not known. */
-  of(pop: number, holders: readonly number[] | undefined): number {
-    if (holders === undefined) return this.#any[pop]!;
-    const row = this.#table[pop]!;
-    let nearest = GAIN_MAX_MS;
-    for (const region of holders) {
-      const distance = row[region];
-      if (distance !== undefined && distance < nearest) nearest = distance;
-    }
-    return nearest;
-  }
-}
-
-/** The PoPs nearest to a region, in the order in which they are tried. */
-function reachOf(region: RegionId, pops: readonly PlanPop[], charter: Charter): readonly Reach[] {
-  return pops
-    .map((pop, index): Reach => {
-      const distance = Math.trunc(distanceMs(charter, region, pop.name, pop.region));
-      const { load, storageFreeMiB: free, storageBudgetMiB: budget } = pop.capacities;
-      // Half load costs nothing; above it a millisecond, two, four … up to saturation, where it is skipped.
-      const busy = load <= 7 || load >= LOAD_FULL ? 0 : 1 << (load - 8);
-      const scarce = free * 10 < budget ? 10 : 0;
-      return { pop: index, distance, rank: distance + busy + scarce };
-    })
-    .sort((a, b) => a.rank - b.rank || a.pop - b.pop)
-    .slice(0, CANDIDATES_MAX);
-}
-
-/** The same order, but PoPs of one rank by rendezvous, so that equals share a region's resources. */
-function spread(reach: readonly Reach[], key16: Key16, hashes: readonly number[]): readonly Reach[] {
-  if (reach.length < 2 || reach[0]!.rank !== reach[1]!.rank) return reach;
-  const key = hash32(key16);
-  return [...reach].sort(
-    (a, b) =>
-      a.rank - b.rank ||
-      rendezvousWeight(key, hashes[b.pop]!) - rendezvousWeight(key, hashes[a.pop]!) ||
-      a.pop - b.pop,
-  );
 }

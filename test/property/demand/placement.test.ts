@@ -4,13 +4,13 @@ import { DEFAULT_PARAMETERS } from '../../../protocol/adjustment.ts';
 import type { Charter } from '../../../protocol/charter.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../../../protocol/ids.ts';
 import {
-  CANDIDATES_MAX,
   type PlanDemand,
   type PlanPop,
   type PlanResource,
   type PlanState,
   plan,
 } from '../../../protocol/placement.ts';
+import { CANDIDATES_MAX } from '../../../protocol/reach.ts';
 
 const REGIONS = ['asia', 'eu', 'sa', 'us'] as RegionId[];
 const SITE = 'site' as SiteId;
