@@ -62,6 +62,18 @@ const parseUrl = (raw: unknown): string => {
   return value.replace(/\/+$/, '');
 };
 
+const parseWebSocket = (raw: unknown): string => {
+  const value = text(raw);
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (!url || !/^wss?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
+    throw new Error(
+      'expected a URL such as "wss://jetstream2.us-east.bsky.network/subscribe", without query',
+    );
+  }
+  if (url.username !== '' || url.password !== '') throw new Error('expected a URL without user and password');
+  return value;
+};
+
 /** Several values of one sort: an array in TOML, a repeated flag, or text with commas. */
 const listOf = (placeholder: string, item: (raw: unknown) => string): Kind<readonly string[]> => ({
   placeholder,
@@ -115,6 +127,8 @@ export const KINDS = {
   name: kind('NAME', parseName, plain),
   region: kind<RegionId>('REGION', parseRegion, plain),
   url: kind<string>('URL', parseUrl, plain),
+  urls: listOf('URL', parseUrl),
+  webSocket: kind<string>('URL', parseWebSocket, plain),
   path: kind<string>('PATH', (raw, base) => resolve(base, text(raw)), plain),
   endpoint: kind<Endpoint | undefined>('HOST:PORT', parseEndpoint, printEndpoint),
   size: kind('SIZE', parseSize, printSize),

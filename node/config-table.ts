@@ -124,6 +124,23 @@ export const KEYS = {
     'GeoIP country table (mmdb); absent: the networks of the charter alone.',
   ),
   'forecast.workers': key(KINDS.workers, DEFAULT_WORKERS, 'Threads that forecast and plan.'),
+  'signals.mastodon': key(
+    KINDS.urls,
+    [],
+    'Mastodon servers whose trending links are read, e.g. https://mastodon.social.',
+  ),
+  'signals.jetstream': optional(
+    KINDS.webSocket,
+    'Jetstream of Bluesky whose posts are read, e.g. wss://jetstream2.us-east.bsky.network/subscribe.',
+  ),
+  'signals.webhook.listen': optional(
+    KINDS.endpoint,
+    'Where signed hints of coming demand are taken: POST /signal.',
+  ),
+  'signals.webhook.secret': optional(
+    KINDS.path,
+    'File with the secret that signs them, 16 characters or more.',
+  ),
   'ingest.syslog': optional(
     KINDS.endpoint,
     'UDP address where caches in front send access logs by syslog.',

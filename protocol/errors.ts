@@ -98,6 +98,14 @@ export const ERRORS = {
   CONFIG_UNKNOWN: ['A configuration key is not known.', 'See `presage config --help`.'],
   RESOURCE_UNKNOWN: ['The resource is not tracked.', 'Check its spelling; it may never have been asked for.'],
   INPUT_MALFORMED: ['A line of input could not be read.', 'See the line number and the reason.'],
+  SIGNAL_SIGNATURE: [
+    'A call of the webhook is not signed, or its timestamp is not of now.',
+    'Sign timestamp and body with `signals.webhook.secret`, and check the caller’s clock.',
+  ],
+  SIGNAL_SOURCE: [
+    'A source of signals does not answer as it should.',
+    'Check its address; it is asked again later.',
+  ],
   // Actors and workers
   ASK_TIMEOUT: ['An actor did not answer in time.', 'The daemon is overloaded; see the metrics.'],
   MAILBOX_FULL: ['An actor refused a command because its mailbox is full.', 'Try again; see the metrics.'],
