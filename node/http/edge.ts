@@ -101,6 +101,7 @@ class HttpEdge implements Edge {
   async close(): Promise<void> {
     await Promise.all([...this.#doors].map((door) => door.close()));
     this.#doors.clear();
+    await this.#fills.stored();
   }
 
   async fetchIntoStore(

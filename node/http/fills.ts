@@ -85,6 +85,11 @@ export class Fills {
     return undefined;
   }
 
+  /** Waits for the answers that are complete and on their way to the disk: a restart finds what was served before it. */
+  async stored(): Promise<void> {
+    await Promise.allSettled([...this.#all].filter(({ ending }) => ending).map(({ done }) => done));
+  }
+
   #publish(fill: Fill, name: string): void {
     fill.names.add(name);
     this.#running.set(name, fill);

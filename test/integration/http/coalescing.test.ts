@@ -272,6 +272,22 @@ describe('what must never be stored', () => {
   });
 });
 
+describe('an edge that closes', () => {
+  it('stores what it has answered first', async () => {
+    const body = randomBytes(200_000);
+    await begin(
+      (_message, response) =>
+        void response
+          .writeHead(200, { 'cache-control': 'max-age=60', 'content-length': body.length })
+          .end(body),
+    );
+    const paths = Array.from({ length: 20 }, (_, n) => `/${n}`);
+    await Promise.all(paths.map((path) => get(path)));
+    await under.edge.close();
+    expect(paths.filter((path) => held(path).length === 0)).toEqual([]);
+  });
+});
+
 describe('a store in trouble', () => {
   it('that is full still lets every byte through, to slow clients too', async () => {
     const body = randomBytes(6_000_000);
