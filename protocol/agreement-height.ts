@@ -1,4 +1,5 @@
 import { Ballot } from './agreement-ballot.ts';
+import { EchoBlocks } from './agreement-echo.ts';
 import { digestOf, encodeHeader, type Header, inSlotOrder } from './agreement-header.ts';
 import type { Application, Defects, Epoch, Included } from './agreement-steps.ts';
 import { Tally } from './agreement-tally.ts';
@@ -34,6 +35,8 @@ export class ActiveHeight {
   /** Slots whose first PROPOSE this PoP does not vouch for. */
   readonly refused: boolean[];
   built: BuiltHeader | undefined;
+  /** Compact ECHOs. */
+  readonly blocks: EchoBlocks;
   /** When the rules are to be run again though nothing was heard. */
   waitUntil = Number.POSITIVE_INFINITY;
   /** When votes against slots without READY may begin. */
@@ -64,6 +67,11 @@ export class ActiveHeight {
     this.commits = new Array(quorum.size).fill(undefined);
     this.refused = new Array<boolean>(quorum.size).fill(false);
     this.#waiting = new Array(quorum.size).fill(undefined);
+    this.blocks = new EchoBlocks(
+      height,
+      quorum.size,
+      (slot) => this.ballot.echo[slot] ?? this.proposals[slot]?.id,
+    );
     if (ballot) this.#recount();
   }
 

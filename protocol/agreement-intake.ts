@@ -1,5 +1,6 @@
 import { fits } from './agreement-bits.ts';
 import { type Bodies, bodyLimit } from './agreement-bodies.ts';
+import type { Opened } from './agreement-echo.ts';
 import { commitStatement, digestOf, proposeStatement } from './agreement-header.ts';
 import type { ActiveHeight } from './agreement-height.ts';
 import type { AgreementOptions, Equivocation, SignedProposal } from './agreement-steps.ts';
@@ -36,6 +37,8 @@ export class Intake {
         return this.#propose(active, slot, from, message, now);
       case 'echo':
         return active.tally.echoes(slot, message.echoes) ? GROWN : NOTHING;
+      case 'compact-echo':
+        return this.#opened(active, active.blocks.take(slot, message.blocks)) ? GROWN : NOTHING;
       case 'vote':
         return this.#vote(active, slot, from, message) ? GROWN : NOTHING;
     }
@@ -59,6 +62,7 @@ export class Intake {
       if (length > limit) throw new PresageError('WIRE_TOO_LARGE', 'PROPOSE: the body is too long');
       active.proposals[slot] = message;
       active.tally.echo(slot, slot, id);
+      this.known(active, slot);
     }
     if (this.#bodies.get(id)) return known ? NOTHING : GROWN;
     if (!body) this.#bodies.want(id, slot, now);
@@ -66,6 +70,17 @@ export class Intake {
       throw new PresageError('WIRE_SCHEMA', 'PROPOSE: another body than the one announced');
     } else this.#bodies.hold(id, body, active.height);
     return GROWN;
+  }
+
+  /** The id that a slot's PoP proposed is known now: ECHOs may be read by it. */
+  known(active: ActiveHeight, slot: number): void {
+    this.#opened(active, active.blocks.proposed(slot));
+  }
+
+  #opened({ tally }: ActiveHeight, opened: readonly Opened[]): boolean {
+    let grown = false;
+    for (const [sender, echoes] of opened) grown = tally.echoes(sender, echoes) || grown;
+    return grown;
   }
 
   #vote(active: ActiveHeight, slot: number, from: PopId, message: VoteMessage): boolean {

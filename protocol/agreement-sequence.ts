@@ -195,6 +195,7 @@ export abstract class HeightSequence {
     };
     this.bodies.hold(id, body, active.height);
     active.echo(me, id);
+    this.#intake.known(active, me);
     active.graceAt = now + graceMs(this.epochMs);
     this.#begunAt = now;
     this.#overdue = false;

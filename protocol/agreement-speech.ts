@@ -1,4 +1,5 @@
 import { type Bodies, isInline } from './agreement-bodies.ts';
+import { blocksOf, COMPACT_ABOVE } from './agreement-echo.ts';
 import type { ActiveHeight } from './agreement-height.ts';
 import type { Journal } from './agreement-journal.ts';
 import type { AgreementEffect, AgreementWrite } from './agreement-steps.ts';
@@ -97,13 +98,20 @@ export class Speech {
     this.persist(active);
     const { ballot } = active;
     const messages: AgreementGossip[] = this.#propose ? this.#proposal(active) : [];
-    if (this.#echoes.length > 0) messages.push({ kind: 'echo', height: ballot.height, echoes: this.#echoes });
+    if (this.#echoes.length > 0) messages.push(this.#echo(ballot.height, ballot.size));
     if (ballot.louder) messages.push(ballot.vote());
     ballot.louder = false;
     this.#propose = false;
     this.#echoes = [];
     this.#flushAt = NEVER;
     this.#journal.write([], publishes(messages));
+  }
+
+  /** What is vouched for now for the first time; a resend always names the ids. */
+  #echo(height: number, size: number): AgreementGossip {
+    const echoes = this.#echoes;
+    if (size <= COMPACT_ABOVE) return { kind: 'echo', height, echoes };
+    return { kind: 'compact-echo', height, blocks: blocksOf(height, echoes) };
   }
 
   /** The own PROPOSE; its body goes along until a quorum is ready for it. */

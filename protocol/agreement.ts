@@ -11,6 +11,7 @@ import {
   type DecisionMessage,
   decodeAgreement,
   encodeAgreement,
+  isGossip,
 } from './messages/agreement.ts';
 import type { Verdict } from './ports.ts';
 
@@ -163,7 +164,7 @@ export class Agreement extends HeightSequence {
     if (from === this.options.self) return { verdict: 'ignore', code: 'WIRE_ORIGIN' };
     try {
       const message = this.#decode(bytes);
-      if (message.kind !== 'propose' && message.kind !== 'echo' && message.kind !== 'vote') {
+      if (!isGossip(message)) {
         throw new PresageError('WIRE_SCHEMA', 'agreement: a direct message over gossip');
       }
       const { height } = this.epoch;
@@ -189,7 +190,7 @@ export class Agreement extends HeightSequence {
   #direct(from: PopId, bytes: Uint8Array, now: number): void {
     try {
       const message = this.#decode(bytes);
-      if (message.kind === 'propose' || message.kind === 'echo' || message.kind === 'vote') {
+      if (isGossip(message)) {
         throw new PresageError('WIRE_SCHEMA', 'agreement: gossip sent directly');
       }
       if (!this.#allowances.take(from, message.kind, now)) throw new PresageError('PEER_BUSY');

@@ -14,6 +14,8 @@ export const MAX_BODY_BYTES = 256 * 1024;
 export const MAX_SNAPSHOT_BYTES = 12 << 20;
 /** Headers in one DECISION at most: changes of the roster that a newcomer walks through. */
 export const MAX_HEADERS = 1024;
+/** Slots that share a digest in a compact ECHO: who proposes two things spoils no more than these. */
+export const ECHO_BLOCK_SLOTS = 64;
 const MAX_HEADER_BYTES = 128 * 1024;
 const MAX_OPERATION_BYTES = 4096;
 
@@ -42,6 +44,14 @@ export interface EchoMessage {
   readonly height: number;
   readonly echoes: readonly SlotDigest[];
 }
+/** Slots of one block, as bits from its first, and SHA-256 over their ids in slot order. */
+export type EchoBlock = readonly [block: number, slots: SlotBits, hash: Digest];
+/** An ECHO that tells its ids by their digest: they can be made out by whoever has the same PROPOSEs. */
+export interface CompactEchoMessage {
+  readonly kind: 'compact-echo';
+  readonly height: number;
+  readonly blocks: readonly EchoBlock[];
+}
 export interface VoteMessage {
   readonly kind: 'vote';
   readonly height: number;
@@ -56,7 +66,7 @@ export interface VoteMessage {
   readonly commit: { readonly hash: Digest; readonly signature: Uint8Array } | undefined;
 }
 /** What goes over gossip. */
-export type AgreementGossip = ProposeMessage | EchoMessage | VoteMessage;
+export type AgreementGossip = ProposeMessage | EchoMessage | CompactEchoMessage | VoteMessage;
 
 export interface DecisionMessage {
   readonly kind: 'decision';
@@ -78,6 +88,9 @@ export type AgreementDirect =
 
 export type AgreementMessage = AgreementGossip | AgreementDirect;
 
+const GOSSIP: ReadonlySet<AgreementMessage['kind']> = new Set(['propose', 'echo', 'compact-echo', 'vote']);
+export const isGossip = (message: AgreementMessage): message is AgreementGossip => GOSSIP.has(message.kind);
+
 const height = v.pipe(uint(), v.minValue(1));
 const slot = uint(MAX_ROSTER - 1);
 const digest = v.pipe(
@@ -95,6 +108,15 @@ const proposeSchema = v.union([
   v.strictTuple([v.literal(1), height, digest, uint(MAX_BODY_BYTES), signature, bytes(64 * 1024)]),
 ]);
 const echoSchema = v.strictTuple([v.literal(2), height, slotDigests]);
+const blockBytes = ECHO_BLOCK_SLOTS / 8;
+const compactSchema = v.strictTuple([
+  v.literal(9),
+  height,
+  rows(
+    v.strictTuple([uint(MAX_ROSTER / ECHO_BLOCK_SLOTS - 1), bytes(blockBytes, blockBytes), digest]),
+    MAX_ROSTER / ECHO_BLOCK_SLOTS,
+  ),
+]);
 const voteSchema = v.strictTuple([
   v.literal(3),
   height,
@@ -128,6 +150,7 @@ const spec = <S extends v.GenericSchema>(
 
 const PROPOSE = spec('PROPOSE', proposeSchema, 64 * 1024, 1, 7);
 const ECHO = spec('ECHO', echoSchema, 64 * 1024, 3, 4 + 3 * MAX_ROSTER);
+const COMPACT_ECHO = spec('compact ECHO', compactSchema, 1024, 3, 4 + (4 * MAX_ROSTER) / ECHO_BLOCK_SLOTS);
 const VOTE = spec('VOTE', voteSchema, 64 * 1024, 3, 16 + 3 * MAX_ROSTER + 5 * MAX_ROUNDS);
 const SYNC = spec('SYNC', syncSchema, 32, 1, 3);
 const BODY_REQUEST = spec('BODY_REQ', bodyRequestSchema, 64, 1, 3);
@@ -146,6 +169,8 @@ export function encodeAgreement(message: AgreementMessage): Uint8Array {
     }
     case 'echo':
       return encode([2, message.height, rawPairs(message.echoes)]);
+    case 'compact-echo':
+      return encode([9, message.height, message.blocks.map(([at, slots, hash]) => [at, slots, raw(hash)])]);
     case 'vote': {
       const { height: h, seq, ready, alternative, rounds, decided, commit } = message;
       const seal = commit ? [raw(commit.hash), commit.signature] : null;
@@ -196,6 +221,10 @@ export function decodeAgreement(data: Uint8Array): AgreementMessage {
     }
     case 8:
       return { kind: 'join', operation: decode(data, JOIN)[1] };
+    case 9: {
+      const [, h, blocks] = decode(data, COMPACT_ECHO);
+      return { kind: 'compact-echo', height: h, blocks };
+    }
     default:
       throw new PresageError('WIRE_SCHEMA', 'agreement: an unknown kind of message');
   }

@@ -38,6 +38,13 @@ const message: fc.Arbitrary<AgreementMessage> = fc.oneof(
     body: fc.option(fc.uint8Array({ maxLength: 50 }), { nil: undefined }),
   }),
   fc.record({ kind: fc.constant('echo' as const), height, echoes: pairs }),
+  fc.record({
+    kind: fc.constant('compact-echo' as const),
+    height,
+    blocks: fc.array(fc.tuple(fc.nat(7), fc.uint8Array({ minLength: 8, maxLength: 8 }), digest), {
+      maxLength: 8,
+    }),
+  }),
   fc.record({ kind: fc.constant('sync' as const), height }),
   fc.record({ kind: fc.constant('body-request' as const), id: digest }),
   fc.record({ kind: fc.constant('body' as const), id: digest, bytes: fc.uint8Array() }),
