@@ -150,7 +150,7 @@ export class AgreedForecast {
   }
 
   get decision(): Decision | undefined {
-    return this.#decided && decisionOf(this.#decided, this.#state);
+    return this.#decided && decisionOf(this.#decided, this.#state, this.#self);
   }
 
   get degraded(): boolean {
@@ -232,6 +232,6 @@ export class AgreedForecast {
     this.#state = this.#application.stateOf(effect.decided.state);
     this.#committees = committeesOf(this.#state);
     this.#next = nextCommitteesOf(this.#state);
-    return { type: 'decided', decision: decisionOf(effect.decided, this.#state) };
+    return { type: 'decided', decision: decisionOf(effect.decided, this.#state, this.#self) };
   }
 }

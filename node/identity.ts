@@ -19,7 +19,10 @@ export interface Identity {
   readonly name: string;
   readonly region: RegionId;
   readonly privateKey: KeyObject;
+  /** As the files have it at the start; for the one in force see `Charters`. */
   readonly charter: Charter;
+  /** Its own certificate; in a cluster of one it is its own operator. */
+  readonly own: Founder;
   /** Absent in a cluster of one. */
   readonly membership: Membership | undefined;
   /** Absent where a PoP of a cluster has no list of its founders: it cannot agree on anything. */
@@ -78,6 +81,7 @@ export async function loadIdentity(config: Config, now: number): Promise<Identit
     region: own.region,
     privateKey,
     charter: membership.charter.charter,
+    own: { certificate: own, sealed: membership.certificate },
     membership,
     cluster: membership.founders && {
       ...{ genesis, operatorKey, founders: membership.founders.list, terms: NO_CHARTER },
@@ -107,9 +111,9 @@ async function lone(config: Config, now: number): Promise<Identity> {
     },
     privateKey,
   );
-  const founder = { certificate: inspect(sealed, operatorKey, genesis), sealed };
+  const founder: Founder = { certificate: inspect(sealed, operatorKey, genesis), sealed };
   return {
-    ...{ self, name: config.name, region, privateKey, charter, membership: undefined },
+    ...{ self, name: config.name, region, privateKey, charter, own: founder, membership: undefined },
     cluster: {
       ...{ genesis, operatorKey, founders: [founder] },
       terms: { ...NO_CHARTER, epochMs: charter.epochMs },

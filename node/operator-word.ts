@@ -1,5 +1,7 @@
 import type { Decision } from '../protocol/decision.ts';
+import type { Founder } from '../protocol/founders.ts';
 import type { Database, Log, Metrics } from '../protocol/ports.ts';
+import { encodeOperation } from '../protocol/roster-operations.ts';
 import { Charters } from './charters.ts';
 import type { Config } from './config.ts';
 import { Founders } from './founders.ts';
@@ -9,19 +11,27 @@ import { Revocations } from './revocations.ts';
 
 /** What this PoP proposes of what its operator signed. Of one purpose only the newest is proposed. */
 export interface OperatorOperation {
-  readonly purpose: 'charter' | 'ban';
+  readonly purpose: 'charter' | 'ban' | 'renewal';
   readonly operation: Uint8Array;
 }
 
-/** What the operator says to all PoPs, as it changes while the daemon runs: charter, founders, revocations. */
+/** What a decision says of it. */
+type DecidedWord = Pick<Decision, 'charter' | 'banned' | 'certificate'>;
+
+/**
+ * What the operator says to all PoPs, as it changes while the daemon runs: charter, founders, revocations; and this
+ * PoP's own certificate, which may be newer than the one that it is a member by.
+ */
 export class OperatorWord {
   readonly charters: Charters;
   readonly founders: Founders;
   readonly revocations: Revocations;
-  #decision: Pick<Decision, 'charter' | 'banned'> | undefined;
+  readonly #own: Founder;
+  #decision: DecidedWord | undefined;
   #propose: (operation: OperatorOperation) => void = () => undefined;
 
-  private constructor(charters: Charters, founders: Founders, revocations: Revocations) {
+  private constructor(own: Founder, charters: Charters, founders: Founders, revocations: Revocations) {
+    this.#own = own;
     this.charters = charters;
     this.founders = founders;
     this.revocations = revocations;
@@ -30,7 +40,7 @@ export class OperatorWord {
   /** Reads what was decided, and what peers gave, before the restart. */
   static async open(
     config: Config,
-    { membership: trust, cluster: origin, charter }: Identity,
+    { membership: trust, cluster: origin, charter, own }: Identity,
     deps: { readonly database: Database; readonly log: Log; readonly metrics: Metrics },
   ): Promise<OperatorWord> {
     const founders = await Founders.open({ origin, sealed: trust?.founders?.sealed, trust }, deps);
@@ -41,6 +51,7 @@ export class OperatorWord {
     if (founders.origin()) charters.agree();
     founders.watch(() => charters.agree());
     return new OperatorWord(
+      own,
       charters,
       founders,
       new Revocations({ trust, file: config.cluster.revocations }, deps),
@@ -60,7 +71,7 @@ export class OperatorWord {
   }
 
   /** To be told every decision: follows what was decided, and proposes what is newer here. */
-  decided(decision: Pick<Decision, 'charter' | 'banned'>): void {
+  decided(decision: DecidedWord): void {
     this.#decision = decision;
     this.charters.decided(decision.charter);
     this.revocations.decided(decision.banned);
@@ -80,5 +91,15 @@ export class OperatorWord {
     if (charter) this.#propose({ purpose: 'charter', operation: charter });
     const ban = this.revocations.operationFor(this.#decision.banned);
     if (ban) this.#propose({ purpose: 'ban', operation: ban });
+    const renewal = this.#renewal(this.#decision.certificate);
+    if (renewal) this.#propose({ purpose: 'renewal', operation: renewal });
+  }
+
+  /** Without it the roster would drop a member when the certificate runs out that it came with. */
+  #renewal(member: DecidedWord['certificate']): Uint8Array | undefined {
+    const { certificate, sealed } = this.#own;
+    if (!member || certificate.notBefore < member.notBefore) return undefined;
+    if (certificate.notBefore === member.notBefore && certificate.expiry <= member.expiry) return undefined;
+    return encodeOperation({ kind: 'join', certificate: sealed });
   }
 }

@@ -1,5 +1,5 @@
 import type { Decided } from './agreement-steps.ts';
-import type { CharterTerms, DecidedState } from './decided-state.ts';
+import type { CharterTerms, DecidedState, StateMember } from './decided-state.ts';
 import { knowsRules } from './decided-state.ts';
 import type { PopId } from './ids.ts';
 import type { Digest } from './messages/agreement.ts';
@@ -23,9 +23,16 @@ export interface Decision {
   readonly charter: CharterTerms;
   /** Version of the newest list of revocations that was decided. */
   readonly banned: number;
+  /** The certificate by which this PoP is a member; undefined if it is none. */
+  readonly certificate: Pick<StateMember, 'notBefore' | 'expiry'> | undefined;
 }
 
-export function decisionOf({ header, hash, roster, jumped, again }: Decided, state: DecidedState): Decision {
+export function decisionOf(
+  { header, hash, roster, jumped, again }: Decided,
+  state: DecidedState,
+  self: PopId,
+): Decision {
+  const own = state.members.find(({ pop }) => pop === self);
   return {
     height: header.height,
     hash,
@@ -37,5 +44,6 @@ export function decisionOf({ header, hash, roster, jumped, again }: Decided, sta
     passive: !knowsRules(state),
     charter: state.charter,
     banned: state.banned.version,
+    certificate: own && { notBefore: own.notBefore, expiry: own.expiry },
   };
 }

@@ -141,12 +141,11 @@ export function applyOperations(
   const joins = new Map<PopId, StateMember>();
   const leaving = new Set<PopId>();
   let { banned, charter } = state;
-  const missed = Math.max(0, evictionHeights(charter.epochMs) - JOIN_PROOF_HEIGHTS);
   const apply = (operation: RosterOperation) => {
     switch (operation.kind) {
       case 'join': {
         const certificate = inspect(operation.certificate, trust.operatorKey, trust.genesis);
-        const member = memberOf(certificate, operation.certificate, missed);
+        const member = memberOf(certificate, operation.certificate, 0);
         const known = joins.get(member.pop) ?? members.get(member.pop);
         if (member.expiry <= state.clock.at) return;
         if (known === undefined || isNewer(member, known)) joins.set(member.pop, member);
@@ -177,7 +176,8 @@ export function applyOperations(
       case 'evidence': {
         const member = members.get(operation.pop);
         const until = operation.height + PENALTY_HEIGHTS;
-        if (member === undefined || operation.height > state.height || until <= member.penaltyUntil) return;
+        if (member === undefined || operation.height > state.height) return;
+        if (until <= Math.max(member.penaltyUntil, state.height)) return;
         if (!proves(operation, trust)) return;
         members.set(member.pop, { ...member, weight: 1, penaltyUntil: until });
       }
@@ -199,13 +199,16 @@ export function applyOperations(
   let stays = [...members.values()].filter((member) => !gone(member));
   // Nobody would be left to decide anything further, not even a renewal.
   if (stays.length === 0) stays = [...members.values()];
-  stays = evict(stays, evictionHeights(charter.epochMs));
+  const limit = evictionHeights(charter.epochMs);
+  stays = evict(stays, limit);
+  const missed = Math.max(0, limit - JOIN_PROOF_HEIGHTS);
   const left = new Set(members.keys());
   const room = Math.min(Math.max(1, size >> 3), ROSTER_MAX - stays.length);
   const joiners = [...joins.values()]
     .filter((member) => !left.has(member.pop) && !shutOut.has(member.pop))
     .sort((a, b) => byBytes(a.pop, b.pop))
-    .slice(0, Math.max(0, room));
+    .slice(0, Math.max(0, room))
+    .map((member) => ({ ...member, missed }));
   return { members: [...stays, ...joiners].sort((a, b) => byBytes(a.pop, b.pop)), banned, charter };
 }
 

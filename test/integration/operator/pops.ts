@@ -13,7 +13,8 @@ import { loadConfig } from '../../../node/config.ts';
 import { type Identity, loadIdentity } from '../../../node/identity.ts';
 import { OperatorDocuments } from '../../../node/operator-documents.ts';
 import { type OperatorOperation, OperatorWord } from '../../../node/operator-word.ts';
-import { type CharterTerms, NO_CHARTER } from '../../../protocol/charter-terms.ts';
+import { NO_CHARTER } from '../../../protocol/charter-terms.ts';
+import type { Decision } from '../../../protocol/decision.ts';
 import { PresageError } from '../../../protocol/errors.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import type { Database, Log, Streams } from '../../../protocol/ports.ts';
@@ -21,9 +22,10 @@ import { seededRandom } from '../../../protocol/random.ts';
 import { CountingMetrics, StepClock, silentLog } from '../../step-clock.ts';
 
 /** What `operator.decided` is told before a charter or a ban has been decided. */
-export const NOTHING: { readonly charter: CharterTerms; readonly banned: number } = {
+export const NOTHING: Pick<Decision, 'charter' | 'banned' | 'certificate'> = {
   charter: NO_CHARTER,
   banned: 0,
+  certificate: undefined,
 };
 
 /** A PoP as far as its operator's word goes. */

@@ -7,7 +7,7 @@ import { revoke } from '../../../node/cli/keys-issue.ts';
 import { type CharterTerms, openTerms } from '../../../protocol/charter-terms.ts';
 import { encodeDocument } from '../../../protocol/messages/operator-document.ts';
 import { issueRevocations } from '../../../protocol/revocation.ts';
-import { decodeOperation } from '../../../protocol/roster-operations.ts';
+import { decodeOperation, encodeOperation } from '../../../protocol/roster-operations.ts';
 import { settled } from '../../step-clock.ts';
 import { NOTHING, WordedCluster, type WordedPop } from './pops.ts';
 
@@ -201,4 +201,18 @@ describe('revocations', () => {
     a.word.revocations.learned(issueRevocations({ genesis, version: 4, revoked: revoked.slice(0, 9) }, key));
     expect(a.word.revocations.operationFor(0)).toBeDefined();
   });
+});
+
+it("a PoP's renewed certificate is proposed until it is the one that it is a member by", async () => {
+  const a = await cluster.start('a');
+  const { notBefore, expiry } = a.identity.own.certificate;
+  const renewals = () => a.proposed.filter(({ purpose }) => purpose === 'renewal');
+  a.word.decided({ ...NOTHING, certificate: { notBefore, expiry } });
+  a.word.decided({ ...NOTHING, certificate: { notBefore: notBefore + 1, expiry } });
+  expect(renewals()).toEqual([]);
+  a.word.decided({ ...NOTHING, certificate: { notBefore: notBefore - 1, expiry: expiry + 1 } });
+  a.word.decided({ ...NOTHING, certificate: { notBefore, expiry: expiry - 1 } });
+  expect(renewals()).toHaveLength(2);
+  const certificate = a.identity.own.sealed;
+  expect(renewals()[0]?.operation).toEqual(encodeOperation({ kind: 'join', certificate }));
 });

@@ -135,6 +135,40 @@ describe('banning', () => {
   });
 });
 
+describe('several at once', () => {
+  const leave = (number: number): RosterOperation => ({
+    ...{ kind: 'leave', pop: founder(number).pop, from: 1, to: 9 },
+    signature: signed(founder(number).key, leaveStatement(genesis, 1, 9)),
+  });
+  const ban = (pops: readonly PopId[]): RosterOperation => ({
+    kind: 'ban',
+    revocations: issueRevocations(
+      { genesis, version: 1, revoked: pops.map((pop) => ({ pop, at: START, reason: '' })) },
+      operator,
+    ),
+  });
+
+  it('whoever leaves does not come back at the same height, and whoever is banned does not join', () => {
+    const gone = height(originOf(5), [leave(1), join(1, { notBefore: START })]);
+    expect(rosterOf(gone)).not.toContain(founder(1).pop);
+    expect(gone.members.length).toBe(4);
+    expect(rosterOf(height(gone, [join(1, { notBefore: START })]))).toContain(founder(1).pop);
+    expect(rosterOf(height(originOf(4), [ban([founder(9).pop]), join(9)]))).not.toContain(founder(9).pop);
+  });
+
+  it('some stay though all leave, or all are banned: nobody would be left to decide that they may return', () => {
+    expect(height(originOf(3), [leave(0), leave(1), leave(2)]).members.length).toBe(3);
+    expect(height(originOf(2), [ban([founder(0).pop, founder(1).pop])]).members.length).toBe(2);
+  });
+
+  it('the same operations make the same roster in any order and from any proposer', () => {
+    const operations = [leave(1), join(20), join(21), ban([founder(2).pop]), join(3, { notBefore: START })];
+    const one = height(originOf(9), operations);
+    expect(one).toEqual(height(originOf(9), operations.toReversed()));
+    expect(one.members.length).toBe(8);
+  });
+});
+
 describe('eviction', () => {
   it('comes after an hour without inclusion, longest first, and never leaves fewer than four', () => {
     expect(evictionHeights(30_000)).toBe(120);
@@ -200,6 +234,17 @@ describe('equivocation', () => {
     expect(state.members.find(({ pop }) => pop === culprit.pop)?.penaltyUntil).toBe(1001);
   });
 
+  it('is no longer held against it once the penalty would be over', () => {
+    const late = { ...originOf(4), height: 1_001 };
+    expect(weightOf(height(late, [evidence('aa'.repeat(32), 'bb'.repeat(32))]))).toBe(500);
+    const last = { ...originOf(4), height: 999 };
+    expect(weightOf(height(last, [evidence('aa'.repeat(32), 'bb'.repeat(32))]))).toBe(1);
+    // The same again, or an older one, does not prolong it.
+    const state = height(originOf(4), [evidence('aa'.repeat(32), 'bb'.repeat(32))]);
+    const again = height(state, [evidence('aa'.repeat(32), 'cc'.repeat(32))]);
+    expect(again.members.find(({ pop }) => pop === culprit.pop)?.penaltyUntil).toBe(1001);
+  });
+
   it('is believed with two signatures of that PoP under two proposals only', () => {
     expect(weightOf(height(originOf(4), [evidence('aa'.repeat(32), 'aa'.repeat(32))]))).toBe(500);
     expect(
@@ -225,6 +270,15 @@ describe('the charter', () => {
     expect(state.charter).toEqual(edition(2));
     expect(height(state, [charter(edition(4)), charter(edition(3, 'aa'))]).charter).toEqual(edition(4));
     expect(height(state, [charter(edition(3), keyOf('pop 1'))]).charter).toEqual(edition(2));
+  });
+
+  it('counts for those let in at the same height: they have three heights whatever the epoch', () => {
+    let state = height(originOf(5), [charter({ ...edition(2), epochMs: 600_000 }), join(9)]);
+    const newcomer = founder(9).pop;
+    expect(state.members.find(({ pop }) => pop === newcomer)?.missed).toBe(3);
+    for (let h = 0; h < 2; h += 1) state = height(state, [], [newcomer]);
+    expect(rosterOf(state)).toContain(newcomer);
+    expect(rosterOf(height(state, [], [newcomer]))).not.toContain(newcomer);
   });
 
   it('of an edition that was signed twice is the same at all PoPs, whoever proposed which', () => {
