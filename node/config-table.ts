@@ -68,6 +68,10 @@ export const KEYS = {
     KINDS.path,
     'Directory of zone files, such as cdn.example.net.zone; read anew on SIGHUP.',
   ),
+  'dns.dnssec': optional(
+    KINDS.path,
+    'Directory of the keys that zones are signed with, such as cdn.example.net.key, the same at every PoP; see `presage keys zone`.',
+  ),
   'dns.check': key(
     KINDS.check,
     'off',

@@ -20,6 +20,7 @@ import {
   popIdFrom,
   revoke,
 } from './keys-issue.ts';
+import { zoneCommand } from './keys-zone.ts';
 import { integer } from './remote.ts';
 
 export {
@@ -100,6 +101,8 @@ export function keysCommand(
       if (made.warning !== undefined) io.stderr?.write(`${made.warning}\n`);
       print(options, made, `${made.path}: ${made.founders.join(', ')}`);
     });
+
+  zoneCommand(sub('zone', 'Make or show the key that signs the answers of a DNS zone (DNSSEC)'), print);
 
   sub('revoke', 'Shut identities out for good')
     .argument('<POP...>', 'peer ids, or certificate files')

@@ -1,10 +1,11 @@
 import type { Query } from './query.ts';
-import type { RecordSet } from './zone.ts';
+import type { RecordSet } from './record-set.ts';
 
 /** Answers are written one after another into a slab, so that each costs no buffer of its own. */
 const SLAB_BYTES = 256 * 1024;
 const HEADER_BYTES = 12;
 const FLAG_QR = 0x8000;
+export const FLAG_AA = 0x0400;
 const FLAG_TC = 0x0200;
 /** Opcode, RD and CD are given back as they came (RFC 1035 §4.1.1, RFC 4035 §3.2.2). */
 const ECHOED_FLAGS = 0x7910;
@@ -46,6 +47,13 @@ export class Answer {
     for (let i = HEADER_BYTES; i < questionEnd; i += 1) this.out[this.#at++] = bytes[i]!;
     this.#bodyAt = this.#at;
     this.#end = this.#base + limit - reserved;
+  }
+
+  /** Begins the same answer anew. */
+  restart(): void {
+    this.empty();
+    this.rcode = this.flags = 0;
+    this.truncated = false;
   }
 
   /** Takes all records back, as a truncated answer must look. */

@@ -25,6 +25,8 @@ export async function openDns(
       siteOfName: (name) => sites.ofHost(name)?.id,
     },
   );
+  for (const { name, keys } of zones.zones)
+    if (keys) log.info('dns: answers of a zone are signed', { zone: name, keys: keys.length });
   const unwatch = records.watch(({ name, value, expiresAt }) => {
     try {
       server.setText(name, value, expiresAt);

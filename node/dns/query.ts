@@ -52,6 +52,8 @@ export class Query {
   /** Payload size that the client takes by UDP, at least 512. */
   udpSize = 512;
   dnssecOk = false;
+  /** Whether the client takes a denial in compact form for what it is, and wants the true code beside it (RFC 9824 §5). */
+  compactOk = false;
   nsid = false;
   keepalive = false;
   /** Whether there is a client subnet option; then its family, prefix length and masked address. */
@@ -70,7 +72,7 @@ export class Query {
     this.questionEnd = HEADER_BYTES;
     this.edns = false;
     this.udpSize = 512;
-    this.dnssecOk = this.nsid = this.keepalive = this.hasSubnet = false;
+    this.dnssecOk = this.compactOk = this.nsid = this.keepalive = this.hasSubnet = false;
     this.cookieLength = 0;
     this.key = '';
     this.type = this.class = 0;
@@ -142,6 +144,7 @@ export class Query {
     this.edns = true;
     this.udpSize = Math.max(512, (bytes[nameEnd + 2]! << 8) | bytes[nameEnd + 3]!);
     this.dnssecOk = (bytes[nameEnd + 6]! & 0x80) !== 0;
+    this.compactOk = (bytes[nameEnd + 6]! & 0x40) !== 0;
     if (bytes[nameEnd + 5] !== 0) return RCODE.BADVERS;
     let at = dataAt;
     while (at < dataEnd) {

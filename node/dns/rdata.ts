@@ -14,6 +14,12 @@ export const TYPE = {
   TXT: 16,
   AAAA: 28,
   SRV: 33,
+  DS: 43,
+  RRSIG: 46,
+  NSEC: 47,
+  DNSKEY: 48,
+  CDS: 59,
+  CDNSKEY: 60,
   SVCB: 64,
   HTTPS: 65,
   CAA: 257,
@@ -21,15 +27,21 @@ export const TYPE = {
 /** Any other type is written as RFC 3597 has it: `TYPE99`, with `\\# 4 0a000001` for data. */
 export type TypeName = keyof typeof TYPE | `TYPE${number}`;
 
+/** RRSIG, NSEC, DNSKEY, NSEC3, NSEC3PARAM, CDS, CDNSKEY. */
+const MADE_HERE = new Set([46, 47, 48, 50, 51, 59, 60]);
+
 /** The number of a type, or nothing if there is none of that name or it may not stand in a zone. */
 export function typeNumber(name: string): number | undefined {
   const upper = name.toUpperCase();
-  if (Object.hasOwn(TYPE, upper)) return TYPE[upper as keyof typeof TYPE];
   const numbered = /^TYPE(\d{1,5})$/.exec(upper);
-  const number = numbered ? Number(numbered[1]) : 0;
-  // OPT and the types for questions are no data; those of DNSSEC would promise what is not kept.
+  const number = Object.hasOwn(TYPE, upper)
+    ? TYPE[upper as keyof typeof TYPE]
+    : numbered
+      ? Number(numbered[1])
+      : 0;
+  // OPT and the types for questions are no data; keys, signatures and denials are made here.
   const stored = number > 0 && number <= 0xffff && number !== 41 && (number < 128 || number > 255);
-  return stored ? number : undefined;
+  return stored && !MADE_HERE.has(number) ? number : undefined;
 }
 
 /** Record data of one record at most. */
@@ -113,6 +125,15 @@ export function rdataBytes(type: TypeName, value: string, origin: Uint8Array): U
         next = fields.length;
         if (strings.length === 0 || (type === 'HINFO' && strings.length !== 2)) throw fail('lacks text');
         return strings;
+      }
+      case 'DS': {
+        const head = [...u16('key tag'), integer('algorithm', 255), integer('digest type', 255)];
+        const hex = fields.slice(next).map(({ text }) => text);
+        next = fields.length;
+        const digest = Buffer.from(hex.join(''), 'hex');
+        if (digest.length === 0 || digest.length * 2 !== hex.join('').length)
+          throw fail('the digest is not hex');
+        return [head, digest];
       }
       case 'CAA': {
         const flags = integer('flags', 255);

@@ -2,8 +2,9 @@ import type { Key16, SiteId } from '../../protocol/ids.ts';
 import { key16OfLabel } from './label.ts';
 import { keyText, type NameKey, parentAt } from './name.ts';
 import { TYPE } from './rdata.ts';
+import type { RecordSet } from './record-set.ts';
 import type { Texts } from './texts.ts';
-import type { Node, RecordSet, Zone, Zones } from './zone.ts';
+import type { Node, Zone, Zones } from './zone.ts';
 
 /** Names whose site is remembered; the memory is dropped whole when full, so that random names cost no more. */
 const REMEMBERED_SITES = 8192;

@@ -1,7 +1,8 @@
 import { PresageError } from '../../protocol/errors.ts';
 import { keyOfText, keyText, type NameKey } from './name.ts';
 import { TYPE, textRdata } from './rdata.ts';
-import { isWithin, type RecordSet, recordSet, type Zones } from './zone.ts';
+import { type RecordSet, recordSet } from './record-set.ts';
+import { isWithin, type Zones } from './zone.ts';
 
 /** An ACME client sets one or two at a time for each name of a certificate. */
 const MAX_NAMES = 1024;

@@ -1,9 +1,10 @@
 import type { Charter } from '../../protocol/charter.ts';
 import type { Config } from '../config.ts';
+import { readZoneKeys } from './dnssec/key-files.ts';
 import { type ZoneConfig, zonesOfCharter } from './zone.ts';
 import { readZones } from './zone-directory.ts';
 
-/** The zones of this PoP: those of the charter, of `dns.zones`, and of the zone files. */
+/** The zones of this PoP: those of the charter, of `dns.zones`, and of the zone files; with the keys that sign them. */
 export class ZoneList {
   readonly #config: Pick<Config, 'dns'>;
   readonly #charter: () => Pick<Charter, 'sites'>;
@@ -30,12 +31,13 @@ export class ZoneList {
     return this.#apexes;
   }
 
-  /** Reads charter and files again. Fails with `CONFIG_INVALID`, and then keeps what was there. */
+  /** Reads charter, zone files and keys again. Fails with `CONFIG_INVALID`, and then keeps what was there. */
   async renew(): Promise<readonly ZoneConfig[]> {
-    const { zones, zoneFiles } = this.#config.dns;
+    const { zones, zoneFiles, dnssec } = this.#config.dns;
     const named = zones.map((name) => ({ name }));
     const configured = zoneFiles === undefined ? named : await readZones(zoneFiles, named);
-    this.#zones = zonesOfCharter(this.#charter(), configured);
+    const all = zonesOfCharter(this.#charter(), configured);
+    this.#zones = dnssec === undefined ? all : await readZoneKeys(dnssec, all);
     this.#apexes = this.#zones.map(({ name }) => name);
     return this.#zones;
   }

@@ -1,8 +1,11 @@
 import type { Charter } from '../../protocol/charter.ts';
 import { PresageError } from '../../protocol/errors.ts';
 import type { SiteId } from '../../protocol/ids.ts';
+import { ZoneKey } from './dnssec/key.ts';
+import { ZoneSigner } from './dnssec/signer.ts';
 import { type NameKey, nameBytes, nameKey, parentAt } from './name.ts';
 import { rdataBytes, seconds, TYPE, type TypeName, typeNumber } from './rdata.ts';
+import { type RecordSet, recordSet } from './record-set.ts';
 
 /** Static records of all zones together. */
 const MAX_RECORDS = 1_000_000;
@@ -31,15 +34,8 @@ export interface ZoneConfig {
   /** Seconds for which resolvers remember that a name does not exist (RFC 2308); 60 by default. */
   readonly negativeTtl?: number | undefined;
   readonly records?: readonly RecordConfig[] | undefined;
-}
-
-/** Records of one name and type, ready to be copied into an answer whose question is the owner. */
-export interface RecordSet {
-  readonly type: number;
-  readonly ttl: number;
-  readonly rdata: readonly Uint8Array[];
-  /** All records in wire form, their owner a pointer to the question. */
-  readonly wire: Uint8Array;
+  /** Private keys in PEM, ECDSA on P-256: the first signs answers, others are published for a change of keys. */
+  readonly keys?: readonly string[] | undefined;
 }
 
 /** A name of which something is known. */
@@ -61,23 +57,8 @@ export interface Zone {
   readonly soa: RecordSet;
   /** The SOA record for negative answers, whose TTL is bounded by its minimum (RFC 2308 §3). Owner: see `RecordSet`. */
   readonly negative: RecordSet;
-}
-
-/** A pointer to the question's name: where every owner of an answer stands (RFC 1035 §4.1.4). */
-const QUESTION_POINTER = [0xc0, 0x0c];
-
-/** Records in wire form with the question as their owner. */
-export function recordSet(type: number, ttl: number, rdata: readonly Uint8Array[]): RecordSet {
-  const parts = rdata.map((data) => {
-    const head = Buffer.alloc(12);
-    head.set(QUESTION_POINTER);
-    head.writeUInt16BE(type, 2);
-    head.writeUInt16BE(1, 4);
-    head.writeUInt32BE(ttl, 6);
-    head.writeUInt16BE(data.length, 10);
-    return Buffer.concat([head, data]);
-  });
-  return { type, ttl, rdata, wire: Buffer.concat(parts) };
+  /** Absent where answers are not signed. */
+  readonly signer: ZoneSigner | undefined;
 }
 
 /** All zones of a server, compiled. Immutable after it is built: a change of configuration builds another. */
@@ -194,11 +175,14 @@ export class Zones {
     }
     const [soaData] = soaSet.rdata;
     const minimum = Buffer.from(soaData!).readUInt32BE(soaData!.length - 4);
+    const negative = recordSet(TYPE.SOA, Math.min(soaSet.ttl, minimum), soaSet.rdata);
+    const [first, ...others] = (config.keys ?? []).map((pem) => new ZoneKey(pem, `key of ${config.name}`));
     const zone: Zone = {
       key: apex,
       site: config.site,
       soa: recordSet(TYPE.SOA, soaSet.ttl, soaSet.rdata),
-      negative: recordSet(TYPE.SOA, Math.min(soaSet.ttl, minimum), soaSet.rdata),
+      negative,
+      signer: first && new ZoneSigner(apex, [first, ...others], negative.ttl),
     };
     this.#zones.set(apex, zone);
 

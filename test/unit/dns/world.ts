@@ -153,6 +153,7 @@ export interface EdnsQuery {
   readonly size?: number;
   readonly version?: number;
   readonly dnssecOk?: boolean;
+  readonly compactOk?: boolean;
   /** Options by number. */
   readonly options?: readonly (readonly [code: number, data: Uint8Array])[];
 }
@@ -179,7 +180,7 @@ export function query(
             udpPayloadSize: edns.size ?? 1232,
             extendedRcode: 0,
             ednsVersion: edns.version ?? 0,
-            flags: edns.dnssecOk ? 0x8000 : 0,
+            flags: (edns.dnssecOk ? 0x8000 : 0) | (edns.compactOk ? 0x4000 : 0),
             flag_do: edns.dnssecOk ?? false,
             options: (edns.options ?? []).map(([code, data]) => ({ code, data: Buffer.from(data) })) as never,
           },
