@@ -288,6 +288,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     const charter = charters.current();
     sites.replace(charter);
     geography.replace(charter);
+    void store.obey();
     actors.router.tell({ type: 'rebuild' });
     actors.forecaster.tell({ type: 'charter', charter, hash: charters.terms().hash });
   };

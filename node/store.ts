@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import type { OwnAnnouncement } from '../actors/announcer.ts';
 import { PurgeLedger } from '../actors/purge-ledger.ts';
 import { LocalReplicas } from '../actors/replica-index.ts';
+import { siteAllows } from '../protocol/charter.ts';
 import { codeOf, PresageError } from '../protocol/errors.ts';
 import { HybridClock } from '../protocol/hybrid-clock.ts';
 import type { ResourceKey, SiteId } from '../protocol/ids.ts';
@@ -53,6 +54,8 @@ export interface Store {
   readonly hybrid: HybridClock;
   readonly ledger: PurgeLedger;
   readonly replicas: LocalReplicas;
+  /** Brings what is stored in line with the sites of the charter that is in force now. */
+  obey(): Promise<void>;
 }
 
 /** Headers, unfinished contents and what awaits deletion take the rest of `storage.budget`. */
@@ -118,8 +121,10 @@ export async function openStore(
     budgetBytes: Math.floor(config.storage.budget * CONTENT_SHARE),
     cutOff: (site: SiteId) => sites.ofId(site)?.cutOff ?? 'revalidate',
   });
-  await sealPrivate(replicas, blobs, sites, log);
-  return { database, blobs, hybrid, ledger, replicas };
+  const held = replicas;
+  const obey = () => obeyCharter(held, blobs, sites, identity.name, log);
+  await obey();
+  return { database, blobs, hybrid, ledger, replicas, obey };
 }
 
 /** Key under which contents of private sites stand on disk; it lasts as long as the PoP's own. */
@@ -128,18 +133,24 @@ function sealingKey(privateKey: KeyObject): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', seed, '', 'presage/blobs/1', 32));
 }
 
-/** Seals what was stored before its site became private; what cannot be sealed is let go. */
-async function sealPrivate(replicas: LocalReplicas, blobs: Blobs, sites: Sites, log: Log): Promise<void> {
-  for (const { key16, variant, site, content } of [...replicas.catalogue.shelf]) {
-    if (sites.ofId(site)?.private !== true || !blobs.has(content)) continue;
+/** Lets go of what this PoP may not hold (any more), and seals what was stored before its site became private. */
+async function obeyCharter(
+  replicas: LocalReplicas,
+  blobs: Blobs,
+  sites: Sites,
+  name: string,
+  log: Log,
+): Promise<void> {
+  for (const { key16, variant, site: id, content } of [...replicas.catalogue.shelf]) {
+    const site = sites.ofId(id);
     try {
-      await blobs.seal(content);
+      if (site && !siteAllows(site, name)) await replicas.drop(key16, variant);
+      else if (site?.private && blobs.has(content)) await blobs.seal(content);
     } catch (error) {
-      log.warn('a content of a private site could not be encrypted; it is dropped', {
-        key16,
-        code: codeOf(error),
+      log.warn('a replica could not be brought in line with the charter; it is dropped', {
+        ...{ key16, site: id, code: codeOf(error) },
       });
-      await replicas.drop(key16, variant);
+      await replicas.drop(key16, variant).catch(() => undefined);
     }
   }
 }
