@@ -166,6 +166,10 @@ function demoCommand(program: Command, io: CommandIo, exit: (code: number) => vo
     .option('--speed <N>', 'demand time that passes in a second', positive)
     .option('--pops <N>', 'daemons', integer(2, 16))
     .option('--seed <N>', 'seed of the generated load', integer(0, 0xffff_ffff))
+    .option(
+      '--own-forecasts',
+      'let every PoP plan from its own forecasts, for comparison: nothing is agreed on',
+    )
     .option('--keep', "keep the directory of the PoPs' data and logs")
     .option('--json', 'print the report as one JSON object', false)
     .action(async (options: import('../demo/demo.ts').DemoOptions) => {

@@ -14,6 +14,10 @@ export interface ClusterOptions {
   readonly originPort: number;
   readonly time: DemandTime;
   readonly epochMs: number;
+  /** Whether the PoPs decide together; else each plans from its own forecasts. */
+  readonly agree: boolean;
+  /** Index of the PoP that proposes nonsense, if one does. */
+  readonly wild?: number;
 }
 
 /** The cluster has failed if its PoPs have not all found each other by then, ms. */
@@ -44,13 +48,16 @@ export class Cluster {
       const region = index % regions.length;
       const turn = Math.floor(index / regions.length);
       const name = turn === 0 ? regions[region]!.region : `${regions[region]!.region}-${turn + 1}`;
-      return { name, region, address: popAddress(index), directory: join(directory, name) };
+      return {
+        ...{ name, region, address: popAddress(index), directory: join(directory, name) },
+        wild: index === options.wild,
+      };
     });
     const addresses = pops.map(({ address }) => address);
     const http = await freePort(addresses, []);
     const dns = await freePort(addresses, [http]);
     const ports = { http, dns, p2p: await freePort(addresses, [http, dns]) };
-    await layOut(directory, { ...options, pops, ports });
+    await layOut(directory, { ...options, founders: options.agree, pops, ports });
     return new Cluster(directory, pops, ports, dependencies.heard);
   }
 

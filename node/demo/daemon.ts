@@ -9,6 +9,8 @@ export interface DaemonOptions {
   readonly name: string;
   /** Directory with its configuration file `presage.toml`, its data and its log. */
   readonly directory: string;
+  /** Proposes nonsense: see `wild-daemon.ts`. */
+  readonly wild?: boolean;
 }
 
 /** A daemon that is not ready by then has failed, ms. */
@@ -22,6 +24,7 @@ export class Daemon {
   readonly #crashed: (reason: string) => void;
   #child: ChildProcess | undefined;
   #expected = false;
+  #frozen = false;
 
   /** `crashed` hears of every end that nobody asked for. */
   constructor(options: DaemonOptions, dependencies: { readonly crashed: (reason: string) => void }) {
@@ -40,11 +43,15 @@ export class Daemon {
   /** Starts it and waits for the line that says it is ready; that line. Fails with `INTERNAL`. */
   async start(): Promise<string> {
     const self = fileURLToPath(import.meta.url);
-    const presage = join(self, '..', '..', `presage${extname(self)}`);
-    const log = openSync(join(this.options.directory, 'presage.log'), 'a');
+    const { wild, directory } = this.options;
+    const config = join(directory, 'presage.toml');
+    const program = wild
+      ? [join(self, '..', `wild-daemon${extname(self)}`), config]
+      : [join(self, '..', '..', `presage${extname(self)}`), 'start', '--config', config];
+    const log = openSync(join(directory, 'presage.log'), 'a');
     const child = spawn(
       process.execPath,
-      [presage, 'start', '--config', join(this.options.directory, 'presage.toml')],
+      program,
       // A process group of its own: Ctrl-C in the terminal reaches the demo alone, which then stops the daemons in order.
       { stdio: ['ignore', 'pipe', log], detached: true, env: environment() },
     );
@@ -84,6 +91,16 @@ export class Daemon {
     await this.#end('SIGKILL');
   }
 
+  /** SIGSTOP: it stands still, its connections open, and hears of it only when it goes on. */
+  freeze(): void {
+    if (this.up) this.#frozen = this.#child?.kill('SIGSTOP') === true;
+  }
+
+  thaw(): void {
+    if (this.#frozen) this.#child?.kill('SIGCONT');
+    this.#frozen = false;
+  }
+
   /** SIGKILL without waiting, for the last moments of the demo's own process. */
   abandon(): void {
     this.#expected = true;
@@ -95,6 +112,7 @@ export class Daemon {
     this.#expected = true;
     const child = this.#child;
     if (child === undefined || !this.up) return null;
+    this.thaw();
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
     await this.#end('SIGTERM');
     clearTimeout(timer);

@@ -22,6 +22,8 @@ export interface DemoOptions {
   readonly speed?: number;
   /** PoPs, 5 by default. */
   readonly pops?: number;
+  /** Every PoP plans from its own forecasts and nothing is agreed on, for comparison. */
+  readonly ownForecasts?: boolean;
   /** Drawn at random if absent; the report says which. */
   readonly seed?: number;
   /** Keep the directory of the PoPs' data and logs; it is kept in any case when a promise was broken. */
@@ -40,7 +42,7 @@ const DEFAULT_POPS = 5;
 const MOST_POPS = 16;
 /** Generated loads span so much demand time. */
 const GENERATED_HOURS = 8;
-/** Real time that the load is given, s, so that the whole demo ends within five minutes. */
+/** Real time that the load is given, s, so that the whole demo ends within about five minutes. */
 const LOAD_SECONDS = { zipf: 160, null: 110, log: 190 } as const;
 /** No load may take longer than this in real time, s. */
 const MOST_LOAD_SECONDS = 225;
@@ -75,7 +77,7 @@ export async function demo(
   const screen = screenOf(io.stderr);
   const view: View = new View({ screen, progress: () => run.progress() });
   const run = new Run(
-    { load: limited, seed, speed, pops },
+    { load: limited, seed, speed, pops, agree: options.ownForecasts !== true },
     { signal: interrupted.signal, say: (line) => view.say(line) },
   );
   const abandon = () => run.abandon();

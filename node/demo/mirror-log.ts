@@ -7,6 +7,8 @@ export interface MirrorRecord {
   readonly path: string;
   readonly size: number;
   readonly source: 'plan' | 'speculative';
+  /** Region whose demand the plan meant it for; absent where no plan did, or the PoP's word on it was lost. */
+  readonly region?: string;
   /** Real ms on the clock of `Observation`, when the PoP said so. */
   readonly atMs: number;
 }
@@ -29,6 +31,17 @@ export interface MirrorAccount {
   readonly unusedBytes: number;
   /** Of those, bytes pulled so late that the run ended before they could be judged. */
   readonly unjudgedBytes: number;
+}
+
+/**
+ * Work that was done twice: pulls by plan of a content for one region's demand, after another PoP had pulled the same
+ * content for the same region.
+ */
+export interface DuplicateAccount {
+  readonly pulls: number;
+  readonly bytes: number;
+  /** Of the pulls, those within one epoch of the other PoP's: neither could know of the other's copy. */
+  readonly sameEpoch: number;
 }
 
 /** A mirrored replica is judged by what came in this share of the run after it. */
@@ -92,6 +105,24 @@ export class MirrorLog {
       seen.add(pair);
     }
     return accounts;
+  }
+
+  /** What was pulled up to `endMs` although another PoP had pulled it for the same demand; `epochMs` in real time. */
+  duplicates(endMs: number, epochMs: number): DuplicateAccount {
+    const pulls = new Map<string, MirrorRecord[]>();
+    let [count, bytes, sameEpoch] = [0, 0, 0];
+    for (const record of [...this.#records].sort((a, b) => a.atMs - b.atMs)) {
+      const { region, path, source, pop, size, atMs } = record;
+      if (source !== 'plan' || region === undefined || atMs > endMs) continue;
+      const before = pulls.get(pairOf(region, path)) ?? [];
+      pulls.set(pairOf(region, path), [...before, record]);
+      const other = before.findLast((one) => one.pop !== pop);
+      if (other === undefined) continue;
+      count += 1;
+      bytes += size;
+      if (atMs - other.atMs <= epochMs) sameEpoch += 1;
+    }
+    return { pulls: count, bytes, sameEpoch };
   }
 }
 

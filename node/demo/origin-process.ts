@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { PresageError } from '../../protocol/errors.ts';
 import { seededRandom } from '../../protocol/random.ts';
 import type { DemoFile } from './content.ts';
-import { Origin, type OriginCounts, type OriginPace } from './origin.ts';
+import { NO_REQUESTS, Origin, type OriginCounts, type OriginPace } from './origin.ts';
 
 /** The origin as a process of its own, so that its work is not the clients'. Parent and child speak over fork's IPC. */
 interface Setup {
@@ -134,7 +134,7 @@ function serve(): void {
       case 'counts':
         reply({
           kind: 'counts',
-          counts: origin?.counts() ?? { requests: 0, notModified: 0, notFound: 0, bytes: 0 },
+          counts: origin?.counts() ?? NO_REQUESTS,
         });
         break;
     }

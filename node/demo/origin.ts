@@ -20,7 +20,19 @@ export interface OriginCounts {
   readonly notFound: number;
   /** Bytes of bodies. */
   readonly bytes: number;
+  /** Bodies that had been sent before in the same version, and their bytes. */
+  readonly repeats: number;
+  readonly repeatedBytes: number;
 }
+
+export const NO_REQUESTS: OriginCounts = {
+  requests: 0,
+  notModified: 0,
+  notFound: 0,
+  bytes: 0,
+  repeats: 0,
+  repeatedBytes: 0,
+};
 
 /** Sent in pieces of this size, so that the pace holds within a body too. */
 const PIECE_BYTES = 128 * 1024;
@@ -31,11 +43,11 @@ const PIECE_BYTES = 128 * 1024;
  * are real ones, as those of any origin.
  */
 export class Origin {
-  readonly #files = new Map<string, { file: DemoFile; version: number; modifiedAt: number }>();
+  readonly #files = new Map<string, { file: DemoFile; version: number; modifiedAt: number; sent: boolean }>();
   readonly #server: Server;
   readonly #pace: OriginPace;
   readonly #random: Random;
-  #counts = { requests: 0, notModified: 0, notFound: 0, bytes: 0 };
+  #counts = { ...NO_REQUESTS };
 
   constructor(
     options: { readonly pace: OriginPace },
@@ -47,7 +59,7 @@ export class Origin {
     this.#pace = options.pace;
     this.#random = dependencies.random;
     for (const file of dependencies.files) {
-      this.#files.set(file.path, { file, version: 1, modifiedAt: Date.now() - 86_400_000 });
+      this.#files.set(file.path, { file, version: 1, modifiedAt: Date.now() - 86_400_000, sent: false });
     }
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch(() => response.destroy());
@@ -70,6 +82,7 @@ export class Origin {
     if (entry === undefined) return undefined;
     entry.version += 1;
     entry.modifiedAt = Date.now();
+    entry.sent = false;
     return entry.version;
   }
 
@@ -107,8 +120,16 @@ export class Origin {
       return;
     }
     response.writeHead(200, { ...fields, 'content-type': file.type, 'content-length': file.size });
-    if (request.method === 'HEAD') response.end();
-    else await this.#send(response, bodyOf(file, version));
+    if (request.method === 'HEAD') {
+      response.end();
+      return;
+    }
+    if (entry.sent) {
+      this.#counts.repeats += 1;
+      this.#counts.repeatedBytes += file.size;
+    }
+    entry.sent = true;
+    await this.#send(response, bodyOf(file, version));
   }
 
   async #send(response: ServerResponse, body: Buffer): Promise<void> {

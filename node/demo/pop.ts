@@ -13,6 +13,8 @@ export interface PopOptions {
   readonly address: string;
   /** Directory with its configuration, its data and its log. */
   readonly directory: string;
+  /** Proposes nonsense, to show what that comes to. */
+  readonly wild?: boolean;
 }
 
 /** What a PoP says of itself, as far as the demo needs it. */
@@ -52,7 +54,7 @@ export class Pop {
     this.#daemon = new Daemon(options, { crashed: dependencies.crashed });
     this.#rpc = rpcClient(dataDir);
     this.#feed = new EventFeed(
-      { socket: this.#socket, types: ['mirror', 'rising'] },
+      { socket: this.#socket, types: ['mirror', 'rising', 'decision', 'epoch', 'wild'] },
       { heard: (event) => dependencies.heard(this, event) },
     );
   }
@@ -80,6 +82,15 @@ export class Pop {
     await this.#daemon.kill();
   }
 
+  /** Stops its process where it stands; `thaw` lets it go on. */
+  freeze(): void {
+    this.#daemon.freeze();
+  }
+
+  thaw(): void {
+    this.#daemon.thaw();
+  }
+
   /** Kills it without waiting, for the last moments of the demo's own process. */
   abandon(): void {
     this.#daemon.abandon();
@@ -105,6 +116,14 @@ export class Pop {
       replicas: status.storage.replicas,
       epoch: status.epoch.number,
     };
+  }
+
+  /** What the forecasts of each PoP count for, 0 … 1, by name, as this one has decided with the others. */
+  async weights(): Promise<Readonly<Record<string, number>>> {
+    const { peers } = await this.#rpc.call('peers', {}, { timeoutMs: CALL_MS });
+    return Object.fromEntries(
+      peers.flatMap(({ name, weight }) => (weight === null ? [] : [[name, weight] as const])),
+    );
   }
 
   /** Purges and waits for the acknowledgements; the names of the PoPs that did not send theirs. */

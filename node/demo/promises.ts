@@ -1,3 +1,4 @@
+import { AWAY_HEIGHTS_MIN } from './decision-report.ts';
 import type { Findings, Report } from './report.ts';
 
 /** One thing that the demo promises, and whether it held. */
@@ -62,6 +63,39 @@ const ALWAYS: readonly Judge[] = [
   }),
 ];
 
+/** What is promised where the PoPs decide together. */
+const AGREED: readonly Judge[] = [
+  ({ decisionsIdentical, decisionsNote }) => ({
+    name: 'decisions: all PoPs decided the same header, state and plan at every height',
+    held: decisionsIdentical === true,
+    why: decisionsNote,
+  }),
+  ({ decisions }, { pops }) => {
+    const away = decisions?.away;
+    return {
+      name: 'a PoP that stood still for many heights had the newest decision again, and decided on',
+      held: away
+        ? away.awayHeights >= AWAY_HEIGHTS_MIN && away.caughtUpMs !== null && away.rejoined
+        : pops.length < 3,
+      why: away
+        ? `${away.pop}: ${away.awayHeights} heights away, ${away.caughtUpMs === null ? 'never current again' : `current again in ${away.caughtUpMs.toFixed(0)} ms`}, ${away.rejoined ? 'decided on with the others' : 'decided no further height'}`
+        : 'not tried: the others would be too few to decide',
+    };
+  },
+  ({ decisions }, { pops }) => {
+    const wild = decisions?.wild;
+    return {
+      name: 'a PoP that proposed nonsense throughout moved nothing beyond what others proposed',
+      held: wild
+        ? wild.heights > 0 && wild.wild > 0 && wild.followed === 0 && wild.inventedDecided === 0
+        : pops.length < 4,
+      why: wild
+        ? `${wild.pop}: in ${wild.heights} heights ${wild.wild} of its ${wild.values} forecasts exceeded all others tenfold; ${wild.followed} decided values exceed what others proposed; ${wild.inventedDecided} of ${wild.invented} invented keys were decided; its forecasts count ${wild.weight ?? 'nothing known'}, the others' ${wild.leastOtherWeight ?? 'nothing known'} at least`
+        : 'not tried: so few PoPs bear no liar',
+    };
+  },
+];
+
 const mirroredPairs: Judge = ({ mirroredBeforeFirstRequest, pairsRequested }) => ({
   name: 'content was mirrored before it was asked for',
   held: mirroredBeforeFirstRequest > 0,
@@ -100,5 +134,6 @@ const BY_LOAD: Readonly<Record<string, readonly Judge[]>> = {
 
 /** What the demo promises for the load of this run, judged. */
 export function promises(facts: Facts, findings: Findings): readonly HeldPromise[] {
-  return [...(BY_LOAD[facts.load] ?? []), ...ALWAYS].map((judge) => judge(facts, findings));
+  const agreed = facts.planning === 'agreed' ? AGREED : [];
+  return [...(BY_LOAD[facts.load] ?? []), ...agreed, ...ALWAYS].map((judge) => judge(facts, findings));
 }

@@ -1,15 +1,23 @@
 import type { ReactiveOutcome, RuleOutcome } from './baselines.ts';
 import { bestSizeLimited, bestThreshold, reactive } from './baselines.ts';
 import type { Observation } from './clients.ts';
+import {
+  areIdentical,
+  type DecisionFindings,
+  type DecisionReport,
+  decisionNote,
+  decisionReport,
+} from './decision-report.ts';
+import type { EpochAccount } from './epoch-log.ts';
 import type { Load } from './load.ts';
-import { type MirrorAccount, type MirrorLog, pairOf } from './mirror-log.ts';
+import { type DuplicateAccount, type MirrorAccount, type MirrorLog, pairOf } from './mirror-log.ts';
 import type { Lateness } from './player.ts';
 import type { HeldPromise } from './promises.ts';
 import type { PurgeTrial } from './purge-trial.ts';
 import type { RestartTrial } from './restart-trial.ts';
 
 /** Everything that a run of the demo brought to light, before it is judged. */
-export interface Findings {
+export interface Findings extends DecisionFindings {
   readonly load: Load;
   readonly seed: number;
   readonly speed: number;
@@ -25,6 +33,8 @@ export interface Findings {
   readonly wrongAnswers: readonly string[];
   readonly originBytes: number;
   readonly originRequests: number;
+  readonly originRepeats: OriginRepeats;
+  readonly epochAccount: EpochAccount;
   /** Bytes that PoPs took from each other, mirrors and misses together; `null` if they could not say. */
   readonly peerBytes: number | null;
   readonly rising: RisingAccount;
@@ -36,6 +46,12 @@ export interface Findings {
   /** Exit codes on SIGTERM, by PoP; `null` where a signal ended it. */
   readonly exits: Readonly<Record<string, number | null>>;
   readonly realSeconds: number;
+}
+
+/** Bodies that the origin sent although it had sent the same version before. */
+export interface OriginRepeats {
+  readonly requests: number;
+  readonly bytes: number;
 }
 
 /** The fast path: bursts that PoPs told each other of at once (RISING), and what the others made of it. */
@@ -75,9 +91,13 @@ export interface Report {
   readonly bytesServed: number;
   readonly originBytes: number;
   readonly originRequests: number;
+  readonly originRepeats: OriginRepeats;
   readonly peerBytes: number | null;
   readonly mirroredBytes: number;
   readonly unusedMirroredBytes: number;
+  /** First requests that found a mirror, per million bytes mirrored; 0 where nothing was mirrored. */
+  readonly pairsPerMirroredMB: number;
+  readonly duplicateMirrors: DuplicateAccount;
   readonly rising: RisingAccount;
   readonly mirrored: Readonly<Record<'plan' | 'speculative' | 'all', MirrorAccount>>;
   readonly baselines: {
@@ -91,9 +111,18 @@ export interface Report {
   readonly purges: readonly PurgeTrial[];
   readonly restart: RestartTrial | null;
   readonly epochs: number;
-  /** Whether all PoPs decided the same; `null` while they do not decide together. */
+  /** `own`: every PoP planned from its own forecasts. */
+  readonly planning: 'agreed' | 'own';
+  /** Share of the epochs, 0 … 1, whose plan followed from a decision. */
+  readonly epochsAgreed: number;
+  /** Series that all PoPs together forecast in one epoch. */
+  readonly seriesForecastPerEpoch: number;
+  /** Real ms from the end of a window to the plan, median. */
+  readonly planMs: number;
+  /** Whether all PoPs decided the same; `null` while they do not decide together, or too seldom to tell. */
   readonly decisionsIdentical: boolean | null;
   readonly decisionsNote: string;
+  readonly decisions: DecisionReport | null;
   readonly wrongAnswers: number;
   readonly distortion: { readonly lateMeanMs: number; readonly lateMostMs: number; readonly note: string };
   readonly promises: readonly HeldPromise[];
@@ -139,9 +168,13 @@ export function report(
     bytesServed: answered.reduce((sum, { bytes }) => sum + bytes, 0),
     originBytes: findings.originBytes,
     originRequests: findings.originRequests,
+    originRepeats: findings.originRepeats,
     peerBytes: findings.peerBytes,
     mirroredBytes: mirrored.all.bytes,
     unusedMirroredBytes: mirrored.all.unusedBytes,
+    pairsPerMirroredMB:
+      mirrored.all.bytes === 0 ? 0 : round((1e6 * mirrored.all.beforeFirstRequest) / mirrored.all.bytes, 2),
+    duplicateMirrors: findings.mirrors.duplicates(findings.loadEndMs, findings.epochMs),
     rising: findings.rising,
     mirrored,
     baselines: {
@@ -154,9 +187,13 @@ export function report(
     purges: findings.purges,
     restart: findings.restart ?? null,
     epochs: findings.epochs,
-    decisionsIdentical: null,
-    decisionsNote:
-      'The PoPs do not agree on decisions in this version: each plans from its own forecasts (degraded), so that there is nothing to compare.',
+    planning: findings.planning,
+    epochsAgreed: round(findings.epochAccount.agreed, 3),
+    seriesForecastPerEpoch: round(findings.epochAccount.seriesForecast, 1),
+    planMs: round(findings.epochAccount.planMs, 1),
+    decisionsIdentical: areIdentical(findings),
+    decisionsNote: decisionNote(findings),
+    decisions: decisionReport(findings),
     wrongAnswers: findings.wrongAnswers.length,
     distortion: {
       lateMeanMs: round(findings.lateness.meanMs, 1),

@@ -1,19 +1,25 @@
 import { seededRandom } from '../../protocol/random.ts';
+import { type AbsenceTrial, absenceTrial } from './absence-trial.ts';
 import { Clients, type Observation } from './clients.ts';
 import { Cluster } from './cluster.ts';
 import { ExpectedContent } from './content.ts';
+import { DecisionLog } from './decision-log.ts';
+import { SHARED_HEIGHTS_MIN } from './decision-report.ts';
 import { type DemandTime, demandNow, demandTime } from './demand-time.ts';
+import { EpochLog } from './epoch-log.ts';
 import type { FeedEvent } from './event-feed.ts';
+import { type LieAccount, NO_LIES, readLieAccount } from './lie.ts';
 import { DEMO_HOST, type Load } from './load.ts';
 import { MirrorLog, type MirrorRecord } from './mirror-log.ts';
 import { ORIGIN_PACE } from './origin.ts';
 import { OriginProcess } from './origin-process.ts';
 import { pause, play } from './player.ts';
 import type { Pop } from './pop.ts';
+import { peerBytes, risingVerdicts } from './pop-sums.ts';
 import { type PurgeTrial, purgeTrial } from './purge-trial.ts';
 import type { Findings } from './report.ts';
 import { Resolver } from './resolver.ts';
-import { restartTrial } from './restart-trial.ts';
+import { type RestartTrial, restartTrial } from './restart-trial.ts';
 import type { PopProgress, Progress } from './view.ts';
 import { places, roundTripMs } from './world.ts';
 
@@ -22,6 +28,8 @@ export interface RunOptions {
   readonly seed: number;
   readonly speed: number;
   readonly pops: number;
+  /** Whether the PoPs decide together; else each plans from its own forecasts. */
+  readonly agree: boolean;
 }
 
 /** Real beat of the demo's PoPs, ms. */
@@ -30,6 +38,13 @@ export const EPOCH_MS = 1_000;
 const START_MS_PER_POP = 2_500;
 /** After the load, what is under way may end before it is counted, real ms. */
 const SETTLE_MS = 2_000;
+/** Fewer PoPs have nobody to spare for standing still, or for lying: `quorumOf` of the agreement. */
+const POPS_FOR_ABSENCE = 3;
+const POPS_FOR_LIES = 4;
+/** The PoP that lies. The first is asked and purged through, the last is killed, the one before it stands still. */
+const WILD = 1;
+/** A PoP that was restarted takes part again by then, real ms, or the trial goes on without it. */
+const BACK_MS = 30_000;
 /** Files that a purge by tag changes and asks for. */
 const TAG_FILES = 4;
 
@@ -39,6 +54,9 @@ export class Run {
   readonly #signal: AbortSignal;
   readonly #say: (text: string) => void;
   readonly #mirrors = new MirrorLog();
+  readonly #decisions = new DecisionLog();
+  readonly #epochs = new EpochLog();
+  #lies: LieAccount = NO_LIES;
   readonly #observations: Observation[] = [];
   readonly #wrong: string[] = [];
   readonly #tally = new Map<string, { requests: number; hits: number }>();
@@ -71,7 +89,7 @@ export class Run {
   /** Carries the demo out. Fails with `CANCELLED` when the signal ends it. */
   async findings(): Promise<Findings> {
     const startedAt = Date.now();
-    const { load, seed, speed } = this.#options;
+    const { load, seed, speed, agree } = this.#options;
     const cluster = await this.#start();
     const clients = await this.#connect(cluster);
     const before = await Promise.all(cluster.pops.map((pop) => pop.state()));
@@ -88,6 +106,7 @@ export class Run {
       signal: this.#signal,
     });
     const loadEndMs = clients.elapsedMs();
+    const epochAccount = this.#epochs.account();
     this.#check();
     const observations = [...this.#observations];
     this.#phase = 'Counting';
@@ -97,21 +116,13 @@ export class Run {
     const after = await Promise.all(cluster.pops.map((pop) => pop.state()));
     const peerAfter = await peerBytes(cluster.pops);
     const verdicts = await risingVerdicts(cluster.pops);
+    const weights = agree ? await cluster.pops[0]!.weights() : {};
 
     const purges = await this.#purges(cluster, clients);
     this.#check();
-    this.#phase = 'Kill and restart';
-    const victim = cluster.pops.at(-1)!;
-    this.#say(`Killing ${victim.name}, purging without it, starting it again`);
-    const restart =
-      cluster.pops.length < 2
-        ? undefined
-        : await restartTrial(victim, popular(load, observations)[TAG_FILES + 1]!, {
-            ...this.#world(cluster, clients),
-            random: seededRandom(seed + 2),
-            traffic: load.requests.slice(-2_000),
-            seen: (observation) => this.#verify(observation, () => true),
-          });
+    const restart = await this.#restart(cluster, clients, popular(load, observations)[TAG_FILES + 1]!);
+    this.#check();
+    const absence = await this.#absence(cluster, clients);
     this.#check();
     this.#phase = 'Stop';
     const exits = await cluster.stop();
@@ -128,6 +139,13 @@ export class Run {
       wrongAnswers: this.#wrong,
       originBytes: counts.bytes,
       originRequests: counts.requests,
+      originRepeats: { requests: counts.repeats, bytes: counts.repeatedBytes },
+      planning: agree ? 'agreed' : 'own',
+      epochAccount,
+      decisions: this.#decisions.compare(),
+      absence,
+      lies: this.#wildPop && { pop: this.#wildPop.name, ...this.#lies },
+      weights,
       rising: { reports: this.#rising, verdicts },
       peerBytes: peerBefore === null || peerAfter === null ? null : peerAfter - peerBefore,
       epochs: Math.max(...after.map(({ epoch }, i) => epoch - before[i]!.epoch)),
@@ -172,7 +190,7 @@ export class Run {
   }
 
   async #start(): Promise<Cluster> {
-    const { load, seed, speed, pops } = this.#options;
+    const { load, seed, speed, pops, agree } = this.#options;
     const reserveMs = 2_000 + START_MS_PER_POP * pops;
     const time = demandTime(load.start, Date.now() + reserveMs, speed);
     this.#time = time;
@@ -183,7 +201,10 @@ export class Run {
       files: [...load.files.values()],
     });
     const cluster = await Cluster.prepare(
-      { pops, originPort: this.#origin.port, time, epochMs: EPOCH_MS },
+      {
+        ...{ pops, originPort: this.#origin.port, time, epochMs: EPOCH_MS, agree },
+        ...(agree && pops >= POPS_FOR_LIES && { wild: WILD }),
+      },
       { heard: (pop, event) => this.#heard(pop, event) },
     );
     this.#cluster = cluster;
@@ -240,18 +261,31 @@ export class Run {
 
   #heard(pop: Pop, event: FeedEvent): void {
     if (event.type === 'rising' && this.#phase === 'Load') this.#rising += 1;
+    if (event.type === 'epoch' && this.#phase === 'Load') this.#epochs.add(pop.name, event);
+    if (event.type === 'decision') this.#decisions.add(pop.name, event);
+    if (event.type === 'wild') this.#lies = readLieAccount(event.data);
     if (event.type !== 'mirror') return;
-    const { key, size, source, at } = event.data;
+    const { key, size, source, region, at } = event.data;
     if (typeof key !== 'string' || typeof size !== 'number' || typeof at !== 'number') return;
     if (source !== 'plan' && source !== 'speculative') return;
-    this.#record(pop, key, size, source, at);
+    this.#record(pop, key, size, source, typeof region === 'string' ? region : undefined, at);
   }
 
   /** `at`: real Unix ms; before the clients began, it counts as their beginning. */
-  #record(pop: Pop, key: string, size: number, source: MirrorRecord['source'], at: number): void {
+  #record(
+    pop: Pop,
+    key: string,
+    size: number,
+    source: MirrorRecord['source'],
+    region: string | undefined,
+    at: number,
+  ): void {
     const atMs = (this.#clients?.elapsedMs() ?? 0) - (Date.now() - at);
     const path = key.startsWith(`${DEMO_HOST}/`) ? key.slice(DEMO_HOST.length) : key;
-    this.#mirrors.add({ pop: pop.address, path, size, source, atMs: Math.max(0, atMs) });
+    this.#mirrors.add({
+      ...{ pop: pop.address, path, size, source, atMs: Math.max(0, atMs) },
+      ...(region !== undefined && { region }),
+    });
   }
 
   /** Adds replicas that a PoP holds as mirrored but whose events were lost; they count as pulled at the very end. */
@@ -274,6 +308,44 @@ export class Run {
       expected: this.#expected,
       change: (path: string) => this.#origin!.change(path),
     };
+  }
+
+  get #wildPop(): Pop | undefined {
+    return this.#cluster?.pops.find(({ options }) => options.wild);
+  }
+
+  async #restart(cluster: Cluster, clients: Clients, path: string): Promise<RestartTrial | undefined> {
+    if (cluster.pops.length < 2) return undefined;
+    this.#phase = 'Kill and restart';
+    const victim = cluster.pops.at(-1)!;
+    this.#say(`Killing ${victim.name}, purging without it, starting it again`);
+    return restartTrial(victim, path, {
+      ...this.#world(cluster, clients),
+      random: seededRandom(this.#options.seed + 2),
+      traffic: this.#options.load.requests.slice(-2_000),
+      seen: (observation) => this.#verify(observation, () => true),
+    });
+  }
+
+  /** Only once the PoP that was killed decides again: the others are too few to decide without both. */
+  async #absence(cluster: Cluster, clients: Clients): Promise<AbsenceTrial | undefined> {
+    const { pops } = cluster;
+    if (!this.#options.agree || pops.length < POPS_FOR_ABSENCE) return undefined;
+    this.#phase = 'Absence';
+    const [absent, victim] = pops.slice(-2) as [Pop, Pop];
+    const tip = this.#decisions.tipOfOthers();
+    await this.#decisions.until(() => this.#decisions.tip(victim.name) > tip, BACK_MS);
+    this.#say(`Stopping ${absent.name} in its tracks for many heights`);
+    const absence = await absenceTrial(absent, {
+      others: pops.filter((pop) => pop !== absent),
+      clients,
+      decisions: this.#decisions,
+      traffic: this.#options.load.requests.slice(-2_000),
+      seen: (observation) => this.#verify(observation, () => true),
+    });
+    // A busy machine decides slowly; what was promised can only be told after so many heights.
+    await this.#decisions.until(() => this.#decisions.compare().sharedHeights >= SHARED_HEIGHTS_MIN, BACK_MS);
+    return absence;
   }
 
   async #purges(cluster: Cluster, clients: Clients): Promise<readonly PurgeTrial[]> {
@@ -299,30 +371,4 @@ function popular(load: Load, observations: readonly Observation[]): readonly str
   for (const { path } of observations) counts.set(path, (counts.get(path) ?? 0) + 1);
   const asked = [...counts].sort(([, a], [, b]) => b - a).map(([path]) => path);
   return [...asked, ...load.files.keys()];
-}
-
-/** A metric's values by label, summed over the PoPs; `null` if one of them does not say. */
-async function sumOf(pops: readonly Pop[], metric: string): Promise<ReadonlyMap<string, number> | null> {
-  const sum = new Map<string, number>();
-  try {
-    for (const values of await Promise.all(pops.map((pop) => pop.metric(metric)))) {
-      for (const [labels, value] of values) sum.set(labels, (sum.get(labels) ?? 0) + value);
-    }
-    return sum;
-  } catch {
-    return null;
-  }
-}
-
-/** Bytes of content that the PoPs took from each other so far. */
-async function peerBytes(pops: readonly Pop[]): Promise<number | null> {
-  const bySource = await sumOf(pops, 'presage_pulled_bytes_total');
-  return bySource === null ? null : [...bySource.values()].reduce((sum, bytes) => sum + bytes, 0);
-}
-
-/** What became of the reports of rising resources, by verdict. */
-async function risingVerdicts(pops: readonly Pop[]): Promise<Record<string, number>> {
-  const verdicts = (await sumOf(pops, 'presage_rising_verdicts_total')) ?? new Map<string, number>();
-  const nameOf = (labels: string) => /verdict="([a-z-]+)"/.exec(labels)?.[1] ?? 'other';
-  return Object.fromEntries([...verdicts].map(([labels, count]) => [nameOf(labels), count]));
 }

@@ -133,7 +133,7 @@ const listed = (counts: Readonly<Record<string, number>>): string =>
 
 /** The report as text. */
 export function text(report: Report): string {
-  const { baselines, mirrored, firstByteMs: times } = report;
+  const { baselines, mirrored, firstByteMs: times, duplicateMirrors: duplicates } = report;
   const unused = report.mirroredBytes === 0 ? 0 : report.unusedMirroredBytes / report.mirroredBytes;
   const rule = (outcome: Report['baselines']['threshold']) =>
     `${outcome.pairs} pairs, ${megabytes(outcome.unusedBytes)} of ${megabytes(outcome.mirroredBytes)} MB unused (k = ${outcome.k}${outcome.sizeLimit === undefined ? '' : `, up to ${outcome.sizeLimit} bytes`})`;
@@ -146,7 +146,7 @@ export function text(report: Report): string {
     `Requests                 ${report.requests} (${report.failedRequests} failed), ${megabytes(report.bytesServed)} MB`,
     `Pairs (resource, PoP)    ${report.pairsRequested} asked for`,
     `Mirrored before the first request`,
-    `  Presage                ${report.mirroredBeforeFirstRequest} pairs, ${megabytes(report.unusedMirroredBytes)} of ${megabytes(report.mirroredBytes)} MB unused (${percent(unused)}; ${megabytes(mirrored.all.unjudgedBytes)} MB of it pulled too late to be judged)`,
+    `  Presage                ${report.mirroredBeforeFirstRequest} pairs, ${megabytes(report.unusedMirroredBytes)} of ${megabytes(report.mirroredBytes)} MB unused (${percent(unused)}; ${megabytes(mirrored.all.unjudgedBytes)} MB of it pulled too late to be judged), ${report.pairsPerMirroredMB} pairs a MB`,
     `    by plan              ${mirrored.plan.beforeFirstRequest} pairs, ${megabytes(mirrored.plan.unusedBytes)} of ${megabytes(mirrored.plan.bytes)} MB unused`,
     `    speculatively        ${mirrored.speculative.beforeFirstRequest} pairs, ${megabytes(mirrored.speculative.unusedBytes)} of ${megabytes(mirrored.speculative.bytes)} MB unused (${report.rising.reports} reports of rising resources: ${listed(report.rising.verdicts)})`,
     `  best rule "after k"    ${rule(baselines.threshold)}`,
@@ -159,6 +159,7 @@ export function text(report: Report): string {
     `First byte, ms           mean ${times.all.mean}, p50 ${times.all.p50}, p95 ${times.all.p95}, p99 ${times.all.p99}; hits mean ${times.hits.mean}, misses mean ${times.misses.mean}`,
     `Purge                    ${report.purgeMs === null ? 'not acknowledged by all' : `${report.purgeMs} ms until all PoPs had acknowledged`}`,
     `Decisions                ${report.decisionsNote}`,
+    `Done twice               ${duplicates.pulls} pulls for a demand that another PoP had pulled for (${megabytes(duplicates.bytes)} MB, ${duplicates.sameEpoch} in the same epoch); ${report.originRepeats.requests} bodies that the origin had sent before (${megabytes(report.originRepeats.bytes)} MB); ${report.seriesForecastPerEpoch} series forecast an epoch by all together`,
     `Distortion               ${report.distortion.note} Requests were sent ${report.distortion.lateMeanMs} ms late on average, ${report.distortion.lateMostMs} at most.`,
     '',
     'Promises',

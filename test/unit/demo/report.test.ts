@@ -48,7 +48,7 @@ const load = (name: Load['name']): Load => ({
 
 const findings = (over: Partial<Findings> = {}): Findings => {
   const mirrors = new MirrorLog();
-  mirrors.add({ pop: B, path: '/x', size: 100, source: 'plan', atMs: 15 });
+  mirrors.add({ pop: B, path: '/x', size: 100, source: 'plan', region: 'west', atMs: 15 });
   mirrors.add({ pop: B, path: '/y', size: 100, source: 'speculative', atMs: 16 });
   // Too late: the client came first.
   mirrors.add({ pop: B, path: '/z', size: 100, source: 'plan', atMs: 500 });
@@ -70,6 +70,13 @@ const findings = (over: Partial<Findings> = {}): Findings => {
     wrongAnswers: [],
     originBytes: 200,
     originRequests: 2,
+    originRepeats: { requests: 1, bytes: 100 },
+    planning: 'agreed',
+    epochAccount: { seriesForecast: 210, agreed: 1, planMs: 300 },
+    decisions: { heights: 45, sharedHeights: 44, sharedPlans: 40, differing: [] },
+    absence: { pop: 'b', awayHeights: 22, caughtUpMs: 800, rejoined: true },
+    lies: { pop: 'b', heights: 40, values: 900, wild: 880, followed: 0, invented: 70, inventedDecided: 0 },
+    weights: { a: 0.6, b: 0.001, c: 0.5 },
     rising: { reports: 2, verdicts: { pull: 1, held: 7 } },
     peerBytes: 200,
     epochs: 40,
@@ -113,7 +120,10 @@ describe('the report', () => {
       unusedMirroredBytes: 200,
       purgeMs: 120,
       epochs: 40,
-      decisionsIdentical: null,
+      pairsPerMirroredMB: 3333.33,
+      originRepeats: { requests: 1, bytes: 100 },
+      seriesForecastPerEpoch: 210,
+      decisionsIdentical: true,
       held: true,
     });
     expect(mirrored.speculative).toMatchObject({
@@ -137,6 +147,19 @@ describe('the report', () => {
     expect(report(findings({ loadEndMs: 400 }), promises).mirroredBytes).toBe(200);
   });
 
+  it('counts what a second PoP pulled for the same demand, and apart what neither could know of', () => {
+    const mirrors = new MirrorLog();
+    const pull = { path: '/x', size: 100, source: 'plan', region: 'west' } as const;
+    mirrors.add({ ...pull, pop: A, atMs: 0 });
+    mirrors.add({ ...pull, pop: A, atMs: 10 });
+    mirrors.add({ ...pull, pop: B, atMs: 900 });
+    mirrors.add({ ...pull, pop: 'c', region: 'east', atMs: 901 });
+    mirrors.add({ ...pull, pop: 'c', source: 'speculative', atMs: 902 });
+    mirrors.add({ ...pull, pop: A, atMs: 5_000 });
+    mirrors.add({ ...pull, pop: 'c', atMs: 9_000 });
+    expect(mirrors.duplicates(8_000, 1_000)).toEqual({ pulls: 2, bytes: 200, sameEpoch: 1 });
+  });
+
   it('is one JSON object with the promised keys', () => {
     const parsed = JSON.parse(JSON.stringify(report(findings(), promises)));
     const keys =
@@ -152,6 +175,10 @@ describe('the promises', () => {
       .map(({ name }) => name);
   const purge = findings().purges[0]!;
   const restart = findings().restart!;
+  const { decisions } = findings();
+  const absence = findings().absence!;
+  const lies = findings().lies!;
+  const difference = { height: 7, part: 'state', told: { a: ['0'], b: ['1'] } } as const;
 
   it.each<[string, Partial<Findings>, RegExp]>([
     ['a failed request', { observations: [{ ...request(1, A, '/x', 'miss'), status: 0 }] }, /answered/],
@@ -165,10 +192,37 @@ describe('the promises', () => {
     ['a crash', { crashes: ['b ended'] }, /on its own/],
     ['a bad exit', { exits: { a: 0, b: null } }, /SIGTERM/],
     ['a missing exit', { exits: { a: 0 } }, /SIGTERM/],
+    ['too few shared heights', { decisions: { ...decisions, sharedHeights: 29 } }, /decisions/],
+    ['a difference', { decisions: { ...decisions, differing: [difference] } }, /decisions/],
+    ['too short an absence', { absence: { ...absence, awayHeights: 19 } }, /stood still/],
+    ['one that never came back', { absence: { ...absence, caughtUpMs: null } }, /stood still/],
+    ['one that decided no more', { absence: { ...absence, rejoined: false } }, /stood still/],
+    ['a decided lie', { lies: { ...lies, followed: 1 } }, /nonsense/],
+    ['a decided invention', { lies: { ...lies, inventedDecided: 1 } }, /nonsense/],
+    ['a liar that told the truth', { lies: { ...lies, wild: 0 } }, /nonsense/],
+    ['a liar that nobody heard', { lies: { ...lies, heights: 0 } }, /nonsense/],
     ['nothing mirrored', { mirrors: new MirrorLog() }, /before it was asked for/],
     ['much mirrored on a null load', { load: load('null') }, /next to nothing/],
   ])('%s breaks one', (_what, over, name) => {
     expect(broken(over).join()).toMatch(name);
+  });
+
+  it('knows a difference from too few heights to tell, and promises nothing of decisions where none are made', () => {
+    const identical = (over: Partial<Findings>) => report(findings(over), promises).decisionsIdentical;
+    expect(identical({})).toBe(true);
+    expect(identical({ decisions: { ...decisions, sharedHeights: 29 } })).toBeNull();
+    expect(identical({ decisions: { ...decisions, sharedHeights: 2, differing: [difference] } })).toBe(false);
+    const own = report(findings({ planning: 'own', absence: undefined, lies: undefined }), promises);
+    expect([own.decisionsIdentical, own.decisions, own.held]).toEqual([null, null, true]);
+  });
+
+  it('reports the absence and the liar beside the heights', () => {
+    expect(report(findings(), promises).decisions).toMatchObject({
+      sharedHeights: 44,
+      awayHeights: 22,
+      caughtUpMs: 800,
+      wild: { pop: 'b', weight: 0.001, leastOtherWeight: 0.5, followed: 0 },
+    });
   });
 
   it('a purge that was not acknowledged has no time', () => {
