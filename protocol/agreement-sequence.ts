@@ -16,6 +16,7 @@ import {
   EPOCH_MIN_MS,
   FALLBACK_EPOCHS,
   graceMs,
+  pauseMs,
 } from './agreement-timing.ts';
 import { Coin } from './coin.ts';
 import { type ErrorCode, PresageError } from './errors.ts';
@@ -63,6 +64,9 @@ export abstract class HeightSequence {
   protected readonly reports = new Map<PopId, number>();
   /** Something was learned since the rules last ran. */
   protected stale = true;
+  /** When the rules run again that are at pause. */
+  protected resumeAt = NEVER;
+  #ranAt = Number.NEGATIVE_INFINITY;
   readonly #defects: Defects;
   readonly #intake: Intake;
 
@@ -146,6 +150,10 @@ export abstract class HeightSequence {
       this.active?.ballot.proposal ? NEVER : this.proposeAt,
     );
     if (!this.stale && now < due && now < this.bodies.nextAt) return;
+    const resumeAt = this.#ranAt + pauseMs(this.slots.size);
+    this.resumeAt = now < resumeAt ? resumeAt : NEVER;
+    if (now < resumeAt) return;
+    this.#ranAt = now;
     this.stale = false;
     for (let again = true; again; ) {
       const active = this.active;

@@ -13,6 +13,8 @@ export const graceMs = (epochMs: number): number => Math.min(2_000, epochMs / 5)
 export const auxMs = (round: number): number => Math.min(300 * (round + 1), 10_000);
 /** What is said within that time goes out in one piece; few PoPs have little to save by it, and decide sooner. */
 export const coalesceMs = (size: number): number => (size > 64 ? 300 : size > 8 ? 100 : 25);
+/** Between two runs of the rules: in a large roster they cost more than a message, and nothing is told meanwhile. */
+export const pauseMs = (size: number): number => (size > 64 ? 50 : 0);
 /** Everything said at the height is said again after that time, then at ever longer intervals. */
 export const RESEND_MS = 2_000;
 export const RESEND_MAX_MS = 15_000;

@@ -300,8 +300,9 @@ export class Agreement extends HeightSequence {
     const active = this.active;
     let at = Math.min(this.catchUp.askAt, this.knocking.at, this.degradedAt, this.journal.retryAt);
     if (active) {
-      at = Math.min(at, this.speech.nextAt, active.waitUntil, this.bodies.nextAt);
-      if (!active.ballot.proposal) at = Math.min(at, this.proposeAt);
+      let rules = Math.min(active.waitUntil, this.bodies.nextAt);
+      if (!active.ballot.proposal) rules = Math.min(rules, this.proposeAt);
+      at = Math.min(at, this.speech.nextAt, this.resumeAt === NEVER ? rules : this.resumeAt);
     }
     if (at === this.#timer || at === NEVER) return;
     this.#timer = at;

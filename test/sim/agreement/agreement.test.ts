@@ -38,6 +38,14 @@ describe('agreement under faults', () => {
   });
 });
 
+describe('agreement in a large cluster', () => {
+  it('goes on with compact ECHOs, also where liars propose two things', () => {
+    const { broken, liars } = new Scenario({ seed: 1, pops: 66, calm: { liars: 3 } }).run();
+    expect(broken).toBeUndefined();
+    expect(liars).toBe(3);
+  });
+});
+
 describe('agreement under attack', () => {
   it.each(ATTACKS)('%s', (attack) => {
     const sizes = [2, 3, 4, 5, 7, 10].filter((pops) => attacksOn(pops).includes(attack));

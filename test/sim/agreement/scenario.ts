@@ -2,7 +2,7 @@ import { AgreementWorld } from '../../../node/simulator/agreement-world.ts';
 import type { Defects } from '../../../protocol/agreement-steps.ts';
 import { encodeState } from '../../../protocol/decided-state-codec.ts';
 import type { PopId } from '../../../protocol/ids.ts';
-import { encodeAgreement } from '../../../protocol/messages/agreement.ts';
+import { type AgreementMessage, encodeAgreement } from '../../../protocol/messages/agreement.ts';
 import { quorumOf } from '../../../protocol/quorum.ts';
 import { seededRandom } from '../../../protocol/random.ts';
 import { firstState, SimulatedApplication } from './application.ts';
@@ -28,6 +28,10 @@ export interface ScenarioOptions {
   readonly lies?: readonly Lie[];
   /** A schedule against the protocol, instead of what the seed draws. */
   readonly attack?: AttackKind;
+  /** Nothing goes wrong but for so many liars. */
+  readonly calm?: { readonly liars: number };
+  /** Sees what honest PoPs say over gossip. */
+  readonly said?: (message: AgreementMessage) => void;
 }
 
 export interface Outcome {
@@ -87,11 +91,13 @@ export class Scenario {
     this.#epochMs = world.pick([1_000, 1_000, 2_000]);
     this.#side = Array.from({ length: this.#size }, () => world.between(0, 2));
     const { liars: bearable } = quorumOf(this.#size);
-    const count = options.extraLiars
-      ? bearable + options.extraLiars
-      : world.chance(0.6)
-        ? bearable
-        : world.between(0, bearable + 1);
+    const count = options.calm
+      ? options.calm.liars
+      : options.extraLiars
+        ? bearable + options.extraLiars
+        : world.chance(0.6)
+          ? bearable
+          : world.between(0, bearable + 1);
     const liars = new Set(
       world.shuffled(Array.from({ length: this.#size }, (_, index) => index)).slice(0, count),
     );
@@ -104,7 +110,7 @@ export class Scenario {
     if (world.chance(0.5)) this.#crashAtWrite = world.pick([0.005, 0.02, 0.1]);
     if (world.chance(0.6)) this.#tarry();
     const attacks = attacksOn(this.#size);
-    const drawn = world.chance(0.25) && attacks.length > 0 ? world.pick(attacks) : undefined;
+    const drawn = world.chance(0.25) && attacks.length > 0 && !options.calm ? world.pick(attacks) : undefined;
     const attack = options.attack ?? drawn;
     if (attack) {
       this.#attack = new Attack(attack, world, this.#size, liars);
@@ -118,6 +124,10 @@ export class Scenario {
     if (count === 0 && world.chance(0.2)) this.#missesAllowed = world.pick([3, 5]);
     for (let index = 0; index < this.#size; index += 1) {
       this.#machines.push(this.#found(index, founders, liars.has(index), bodyBytes));
+    }
+    if (options.calm) {
+      world.network.heal();
+      return;
     }
     if (world.chance(0.3)) {
       this.#joiner = this.#size;
@@ -136,7 +146,7 @@ export class Scenario {
     let broken: string | undefined;
     let convergedMs = 0;
     try {
-      this.#faults();
+      if (!this.#options.calm) this.#faults();
       convergedMs = this.#calm();
     } catch (error) {
       if (error instanceof Broken) broken = error.message;
@@ -239,6 +249,7 @@ export class Scenario {
     const all = Array.from({ length: this.#size + 1 }, (_, index) => popOf(index));
     return {
       gossip: (from, bytes) => {
+        if (this.#options.said && !this.#liars.has(from.index)) this.#options.said(decodeOnce(bytes));
         for (let to = 0; to < this.#machines.length; to += 1) post(from, to, bytes, 'gossip');
       },
       direct: (from, to, bytes) => post(from, all.indexOf(to), bytes, 'direct'),
