@@ -76,7 +76,7 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
 
   beforeAll(async () => {
     server = createDnsServer(
-      { zones, nsid: 'pop-1', batch, tcp: { idleMs: 600, connectionsPerClient: 8 } },
+      { zones, nsid: 'pop-1', batch, tcp: { idleMs: 2_500, connectionsPerClient: 8 } },
       {
         table: () => table,
         regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
