@@ -30,6 +30,8 @@ const RECORDS: TableSpec<Uint8Array> = {
 };
 
 export type AgreementMessage =
+  /** There may be somebody to agree with now: see `agreementEntrySpec`. */
+  | { readonly type: 'enter' }
   /** This PoP's next proposal is ready. */
   | { readonly type: 'propose' }
   /** To be carried by this PoP's proposals until decided: a charter, a list of revocations. */
@@ -125,6 +127,8 @@ class AgreementActor implements Behaviour<AgreementMessage> {
         return;
       case 'leave':
         return this.#leave(message.reply);
+      case 'enter':
+        return;
       case 'failed':
         throw message.error;
     }

@@ -27,7 +27,8 @@ import type { Verify } from '../protocol/purge.ts';
 import type { Replica, ReplicaSource } from '../protocol/replica.ts';
 import type { RoutingTable } from '../protocol/routing.ts';
 import type { Capacities } from '../protocol/summary.ts';
-import { type AgreementMessage, agreementSpec } from './agreement.ts';
+import type { AgreementMessage } from './agreement.ts';
+import { agreementEntrySpec } from './agreement-entry.ts';
 import { type AnnouncerMessage, announcerSpec, type OwnAnnouncement } from './announcer.ts';
 import { type CatalogueMessage, catalogueSpec } from './catalogue.ts';
 import {
@@ -83,8 +84,6 @@ export interface ActorsDeps {
   readonly names: Names;
   readonly intake: Intake;
   readonly pool: DemandForecaster;
-  /** Absent where there are no founders to agree with: this PoP then plans alone. */
-  readonly agreement: AgreementMembership | undefined;
   readonly database: Database;
   readonly history: Table<HistoryRow[1]>;
   readonly learned: Table<unknown>;
@@ -93,6 +92,8 @@ export interface ActorsDeps {
   readonly records: RecordBook;
   /** Signs what is set here for all PoPs. */
   readonly privateKey: KeyObject;
+  /** Undefined until founders are known to agree with: this PoP then plans alone. */
+  agreement(): AgreementMembership | undefined;
   yieldTurn(): Promise<void>;
   startMind(options: MindOptions): MindHost;
   capacities(): Capacities;
@@ -126,7 +127,7 @@ export interface Actors {
   readonly observer: ActorRef<ObserverMessage>;
   readonly sentinel: ActorRef<SentinelMessage>;
   readonly forecaster: ActorRef<ForecasterMessage>;
-  readonly agreement: ActorRef<AgreementMessage> | undefined;
+  readonly agreement: ActorRef<AgreementMessage>;
   readonly mirror: ActorRef<MirrorMessage>;
   readonly router: ActorRef<RouterMessage>;
   readonly announcer: ActorRef<AnnouncerMessage>;
@@ -152,7 +153,6 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     [deps.card, ...deps.known().flatMap((pop) => deps.certificateOf(pop) ?? [])].map(
       ({ pop, name, region }) => ({ id: pop, name, region }),
     );
-  const { agreement: membership } = deps;
   let host: MindHost | undefined;
   const startMind = () => {
     host = deps.startMind({
@@ -164,7 +164,6 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
         members: members(),
         historyBytes: deps.historyBytes,
       },
-      agrees: membership !== undefined,
     });
     return host;
   };
@@ -263,7 +262,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
       ...{ epochMs: deps.charter.epochMs, level: LEVEL },
       horizonMs: () => deps.charter.horizonMs,
       capacities: () => deps.capacities(),
-      ready: () => void agreement?.tell({ type: 'propose' }),
+      ready: () => void agreement.tell({ type: 'propose' }),
       worth: (taken) => {
         worth = taken;
       },
@@ -278,25 +277,28 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
         }),
     }),
   );
-  const agreement: ActorRef<AgreementMessage> | undefined =
-    membership &&
-    system.actor(
-      agreementSpec({
-        ...{ self, database: deps.database, gossip, streams, peers },
-        ...{ genesis: membership.setup.genesis, joining: membership.joining },
-        machine: {
-          join: (records) => mind().join({ ...membership.setup, records }),
-          step: (input, now, at) => mind().step(input, now, at),
-          heard: (from, bytes, now, at) => mind().heard(from, bytes, now, at),
-        },
-        leave: (from, to) => membership.leave(from, to),
-        decided: (decision) => {
-          forecaster.tell({ type: 'decided', decision });
-          membership.decided(decision);
-        },
-        degraded: (degraded) => events.emit('degraded', { degraded }),
-      }),
-    );
+  const agreement: ActorRef<AgreementMessage> = system.actor(
+    agreementEntrySpec(() => {
+      const membership = deps.agreement();
+      return (
+        membership && {
+          ...{ self, database: deps.database, gossip, streams, peers },
+          ...{ genesis: membership.setup.genesis, joining: membership.joining },
+          machine: {
+            join: (records) => mind().join({ ...membership.setup, records }),
+            step: (input, now, at) => mind().step(input, now, at),
+            heard: (from, bytes, now, at) => mind().heard(from, bytes, now, at),
+          },
+          leave: (from, to) => membership.leave(from, to),
+          decided: (decision) => {
+            forecaster.tell({ type: 'decided', decision });
+            membership.decided(decision);
+          },
+          degraded: (degraded) => events.emit('degraded', { degraded }),
+        }
+      );
+    }),
+  );
   const observer: ActorRef<ObserverMessage> = system.actor(
     observerSpec({
       ...{
@@ -344,9 +346,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
 
   const root = system.group('pop', 'one-for-one', INTENSITY, [
     system.group('store', 'rest-for-one', INTENSITY, [catalogue, invalidator]),
-    system.group('demand', 'rest-for-one', INTENSITY, [
-      ...[mirror, forecaster, ...(agreement ? [agreement] : []), sentinel, observer],
-    ]),
+    system.group('demand', 'rest-for-one', INTENSITY, [mirror, forecaster, agreement, sentinel, observer]),
     router,
     announcer,
     records,

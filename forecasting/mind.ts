@@ -32,8 +32,6 @@ export interface MindOptions {
   readonly members: readonly Member[];
   /** `memory.history`, bytes. */
   readonly historyBytes: number;
-  /** Whether there are founders to agree with; else this PoP plans alone, for all. */
-  readonly agrees: boolean;
 }
 
 /** Series forecast in one epoch; those known longest go first. */
@@ -260,8 +258,8 @@ export class Mind {
   #planAlone(): PlanInForce {
     const made = this.#foresight.ownPlan();
     // Among PoPs that plan alike each minds its own part; one that is cut off minds its own clients.
-    const { agrees, region, self } = this.#options;
-    const own = agrees
+    const { region, self } = this.#options;
+    const own = this.#agreed
       ? { ...made, placements: made.placements.filter((one) => one.pop !== self || one.region === region) }
       : made;
     const epoch = this.#beat?.epoch;

@@ -94,8 +94,6 @@ export interface Running {
 }
 
 const SAMPLE_MS = 500;
-/** Longest that a start waits for a peer to give the list of founders; without it this PoP plans alone. */
-const FOUNDERS_MS = 3_000;
 /** Longest that the other members are given to hear that this PoP leaves. */
 const LEAVE_MS = 2_000;
 /** Share of an epoch after which series that are not forecast yet get the cheap answer. */
@@ -244,11 +242,12 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       // A number above all that were sent before, also after the loss of the disk.
       sequence: Math.floor(clock.now() / 1_000),
       ...{ database, startMind: deps.startMind },
-      agreement: agreementMembership(identity, {
-        origin: await operator.founders.arrival(FOUNDERS_MS, clock),
-        ...{ random, epochMs: charters.current().epochMs },
-        decided: (decision) => operator.decided(decision),
-      }),
+      agreement: () =>
+        agreementMembership(identity, {
+          origin: operator.founders.origin(),
+          ...{ random, epochMs: charters.current().epochMs },
+          decided: (decision) => operator.decided(decision),
+        }),
       verify: purgeVerifier(() => true),
       history: database.table(HISTORY),
       learned: database.table(LEARNED),
@@ -273,7 +272,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     deps.failed,
   );
   onClose('actors', () => actors.stop(), 10_000);
-  onClose('leave', () => actors.agreement?.ask<void>((reply) => ({ type: 'leave', reply }), LEAVE_MS));
+  onClose('leave', () => actors.agreement.ask<void>((reply) => ({ type: 'leave', reply }), LEAVE_MS));
   supply({
     ...{ index: store.replicas, blobs: store.blobs, streams, compressor: zstd, demand, metrics, nameOf },
     site: (id) => sites.ofId(id),
@@ -283,7 +282,9 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       return edge.fetchIntoStore(store.replicas.begin(key, key16, site.id), site, key, 'client');
     },
   });
-  operator.proposeTo((operation) => void actors.agreement?.tell({ type: 'operation', ...operation }));
+  operator.proposeTo((operation) => void actors.agreement.tell({ type: 'operation', ...operation }));
+  const enter = () => void actors.agreement.tell({ type: 'enter' });
+  operator.founders.watch(enter);
   const follow = () => {
     const charter = charters.current();
     sites.replace(charter);
@@ -293,8 +294,9 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     actors.forecaster.tell({ type: 'charter', charter, hash: charters.terms().hash });
   };
   charters.watch(follow);
-  // One may have come into force while the actors started.
+  // Either may have come while the actors started.
   follow();
+  enter();
   const reread = () => void operator.reread();
   process.on('SIGHUP', reread);
   onClose('charter file', () => void process.off('SIGHUP', reread));

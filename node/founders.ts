@@ -2,7 +2,7 @@ import { NO_CHARTER } from '../protocol/charter-terms.ts';
 import { codeOf } from '../protocol/errors.ts';
 import { type Founder, verifyFounders } from '../protocol/founders.ts';
 import type { Genesis } from '../protocol/genesis.ts';
-import type { Clock, Database, Log, Table } from '../protocol/ports.ts';
+import type { Database, Log, Table } from '../protocol/ports.ts';
 import { OPERATOR_DOCUMENTS } from './charters.ts';
 import type { ClusterOrigin } from './identity.ts';
 import type { OperatorDocuments } from './operator-documents.ts';
@@ -29,7 +29,6 @@ export class Founders {
   readonly #listeners = new Set<(origin: ClusterOrigin) => void>();
   #origin: ClusterOrigin | undefined;
   #sealed: Uint8Array | undefined;
-  #waited = false;
 
   private constructor(options: FoundersOptions, table: Table<Uint8Array>, log: Log) {
     this.#options = options;
@@ -56,23 +55,6 @@ export class Founders {
 
   /** Undefined until a list of founders is here. */
   origin(): ClusterOrigin | undefined {
-    return this.#origin;
-  }
-
-  /** Whether the list came from a peer only after `arrival` had given up: it counts from the next start. */
-  get late(): boolean {
-    return this.#waited && this.#origin !== undefined;
-  }
-
-  /** The list once it is here, or nothing if it does not come within `deadlineMs`, real time. */
-  async arrival(deadlineMs: number, clock: Clock): Promise<ClusterOrigin | undefined> {
-    if (this.#origin !== undefined) return this.#origin;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.watch(() => resolve());
-    const cancel = clock.after(deadlineMs, resolve);
-    await promise;
-    cancel();
-    this.#waited = this.#origin === undefined;
     return this.#origin;
   }
 

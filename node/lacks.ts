@@ -6,11 +6,6 @@ export function lacksOf({ identity, operator, peers, store, capacity, config }: 
   if (!operator.founders.origin()) {
     lacks.push('no list of founders, so that nothing is agreed on: sign one with `presage keys founders`');
   }
-  if (operator.founders.late) {
-    lacks.push(
-      'a start with the list of founders, which has come from a peer: until then nothing is agreed on here',
-    );
-  }
   if (operator.charters.epochDiffers)
     lacks.push("the charter's new epoch: it takes effect at the next start");
   const lacking = operator.charters.lacking();

@@ -1,6 +1,14 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createCharter, createFounders, createOperator, createPop } from '../../node/cli/keys-issue.ts';
+import {
+  createCharter,
+  createFounders,
+  createOperator,
+  createPop,
+  revoke,
+} from '../../node/cli/keys-issue.ts';
+import { popIdOf } from '../../protocol/pop-key.ts';
 import { freePort } from '../ports.ts';
 import { type Daemon, startDaemon, until } from './daemon.ts';
 
@@ -11,6 +19,8 @@ export interface TestCluster {
   restart(index: number): Promise<Daemon>;
   /** Signs a further edition of the charter, gives it to PoP `index` alone, and has its daemon read it. */
   recharter(index: number, change: (toml: string) => string): Promise<void>;
+  /** Shuts PoP `index` out, and has the daemon of PoP `at` read it. */
+  revoke(index: number, at: number): Promise<void>;
   /** Waits until each running PoP is connected to all others that run. */
   meshed(): Promise<void>;
 }
@@ -61,6 +71,9 @@ export async function startCluster(
   );
   const knowsFounders = (index: number) =>
     typeof options.founders === 'function' ? options.founders(index) : options.founders !== false;
+  // A list has to stand there from the start, so that it can be read anew.
+  const shutOut = (pop: string) => revoke(operator, [pop], { now: Date.now() });
+  const revocations = await shutOut(popIdOf(generateKeyPairSync('ed25519').privateKey));
   const port = await freePort();
   const start = (index: number) => {
     const file = files[index];
@@ -68,7 +81,7 @@ export async function startCluster(
     const config = join(directory, `${names[index]}.toml`);
     writeFileSync(
       config,
-      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charterOf(index)}"\n${knowsFounders(index) ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
+      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charterOf(index)}"\nrevocations = "${revocations.path}"\n${knowsFounders(index) ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
     );
     const listen = `/ip4/127.0.0.1/tcp/${index === 0 ? port : 0}`;
     const bootstrap = index === 0 ? [] : ['--bootstrap', `/ip4/127.0.0.1/tcp/${port}/p2p/${files[0]?.pop}`];
@@ -101,6 +114,10 @@ export async function startCluster(
       const { path } = await sign();
       copyFileSync(path, charterOf(index));
       pops[index]?.process.kill('SIGHUP');
+    },
+    async revoke(index, at) {
+      await shutOut(files[index]?.pop ?? '');
+      pops[at]?.process.kill('SIGHUP');
     },
     meshed: () =>
       until('every PoP is connected to every other', async () => {

@@ -84,7 +84,7 @@ async function forecaster(options: {
         const members = [{ id: self, name: 'a', region }];
         const mind = {
           ...{ self, region, charter, charterHash: '', members },
-          ...{ historyBytes: 64 << 20, agrees: false },
+          ...{ historyBytes: 64 << 20 },
         };
         return {
           remote: sameThread(new MindWorker(mind)),

@@ -2,6 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type TestCluster } from '../cluster.ts';
 import { type Daemon, http, scratch, until } from '../daemon.ts';
 import { bodyOf, startOrigin, type TestOrigin } from '../origin.ts';
+import { resolve } from '../resolver.ts';
+
+interface Status {
+  readonly peers: { readonly connected: number };
+  readonly agreement: { readonly members: number } | null;
+}
 
 const NEW_SITE = 'films.example';
 
@@ -43,9 +49,30 @@ describe('a charter', () => {
     );
     for (const [index, pop] of cluster.pops.entries()) {
       await until(`pop${index} serves the new site`, () => servesFilms(pop, `/${index}`));
+      await until(
+        `pop${index} answers for its zone`,
+        async () => (await resolve(pop, 'films.test', '10.0.7.0'))[0] === '127.0.0.1',
+      );
     }
     expect(await cluster.pops[2]?.stop()).toBe(0);
     const again = await cluster.restart(2);
     expect(await servesFilms(again, '/again')).toBe(true);
   });
+});
+
+it('an identity that one PoP reads to be revoked is off the wire and off the roster at all', async () => {
+  const [first, second, third] = cluster.pops as [Daemon, Daemon, Daemon];
+  const standing = async (pop: Daemon) => {
+    const { peers, agreement } = await pop.rpc<Status>('status');
+    return { connected: peers.connected, members: agreement?.members };
+  };
+  await until('all three are members', async () => (await standing(third)).members === 3);
+  await cluster.revoke(2, 1);
+  for (const pop of [first, second]) {
+    await until('the two are left', async () => {
+      const { connected, members } = await standing(pop);
+      return connected === 1 && members === 2;
+    });
+  }
+  await until('the third is alone', async () => (await standing(third)).connected === 0);
 });
