@@ -15,6 +15,13 @@ export interface BurstOptions {
   readonly currentMs: number;
   /** A burst is over once the current rate is below this many times the usual one. Below `ratio`, for hysteresis. */
   readonly fallRatio: number;
+  /** Half-life of the long memory, ms: after a slump a key that comes back to this share of it does not burst. */
+  readonly longMs: number;
+  readonly longShare: number;
+  /** What is asked for often must show more evidence: so many times the bar more for each request a second, … */
+  readonly busyBar: number;
+  /** … and at most so many times the bar more. Its requests come in clumps that no Poisson count has. */
+  readonly busyBarMax: number;
   /** From its first step on, the detector learns for so long before it reports, lest a restart be an alarm. */
   readonly warmUpMs: number;
 }
@@ -29,6 +36,10 @@ export const FAST_BURSTS: BurstOptions = {
   leastRate: 1 / 60_000,
   currentMs: 15_000,
   fallRatio: 2,
+  longMs: 10_800_000,
+  longShare: 0.7,
+  busyBar: 1,
+  busyBarMax: 3,
   warmUpMs: 120_000,
 };
 
@@ -42,6 +53,10 @@ export const MINUTE_BURSTS: BurstOptions = {
   leastRate: 1 / 600_000,
   currentMs: 180_000,
   fallRatio: 1.5,
+  longMs: 21_600_000,
+  longShare: 0.7,
+  busyBar: 0,
+  busyBarMax: 0,
   warmUpMs: 900_000,
 };
 
@@ -71,6 +86,9 @@ interface KeyState {
   /** Decayed requests and ms, whose ratio is the usual rate. */
   requests: number;
   time: number;
+  /** The same with a longer memory. */
+  longRequests: number;
+  longTime: number;
   /** Requests a ms of late. */
   current: number;
   /** Variance over mean of the counts of blocks. */
@@ -124,7 +142,7 @@ export class BurstDetector {
     expected?: number,
     spanMs = 1000,
   ): 'rise' | 'fall' | undefined {
-    const { ratio, threshold, leastRate, currentMs, usualMs, fallRatio, warmUpMs } = this.#options;
+    const { ratio, threshold, leastRate, currentMs, usualMs, fallRatio, warmUpMs, longMs } = this.#options;
     const requests = count > 0 && count < Number.POSITIVE_INFINITY ? count : 0;
     const known = this.#states.get(key);
     if (known === undefined && requests === 0) return undefined;
@@ -142,16 +160,22 @@ export class BurstDetector {
     state.at = Math.max(state.at, atMs);
     const prior = PRIOR_SHARE * usualMs;
     const learned = (state.requests + leastRate * prior) / (state.time + prior);
-    const usual = Math.max(learned, foreseen, leastRate);
+    const long = (state.longRequests + leastRate * prior) / (state.longTime + prior);
+    const usual = Math.max(learned, foreseen, leastRate, this.#options.longShare * long);
+    const needed = state.bar * this.#busyFactor(usual);
     const mean = usual * span;
     const gain = (requests * this.#logRatio - (ratio - 1) * mean) / state.dispersion;
-    state.evidence = Math.max(0, state.evidence + Math.min(gain, STEP_SHARE * state.bar));
+    state.evidence = Math.max(0, state.evidence + Math.min(gain, STEP_SHARE * needed));
     state.peak = Math.max(state.peak, state.evidence);
     const keepCurrent = 0.5 ** (span / currentMs);
     state.current = state.current * keepCurrent + (1 - keepCurrent) * (requests / span);
-    const keep = 0.5 ** (span / (state.active ? ADAPT_SLOWER * usualMs : usualMs));
+    const slower = state.active ? ADAPT_SLOWER : 1;
+    const keep = 0.5 ** (span / (slower * usualMs));
     state.requests = state.requests * keep + requests;
     state.time = state.time * keep + span;
+    const keepLong = 0.5 ** (span / (slower * longMs));
+    state.longRequests = state.longRequests * keepLong + requests;
+    state.longTime = state.longTime * keepLong + span;
     this.#disperse(state, requests, mean);
     if (state.active) {
       if (state.current >= fallRatio * usual) return undefined;
@@ -164,7 +188,7 @@ export class BurstDetector {
     if (state.evidence === 0 && state.peak > 0) this.#settle(state);
     const forget = 0.5 ** (span / (LONGER * usualMs));
     state.bar = threshold + (state.bar - threshold) * forget;
-    if (state.evidence < state.bar) return undefined;
+    if (state.evidence < needed) return undefined;
     if (atMs - this.#since < warmUpMs) {
       this.#settle(state);
       return undefined;
@@ -177,6 +201,12 @@ export class BurstDetector {
 
   forget(key: string): void {
     this.#states.delete(key);
+  }
+
+  /** By what factor a key with that usual rate, requests a ms, must clear its bar. */
+  #busyFactor(usual: number): number {
+    const { busyBar, busyBarMax } = this.#options;
+    return 1 + Math.min(busyBarMax, busyBar * usual * 1000);
   }
 
   /** Ends a run of evidence that was no crowd: the next one must be clearly stronger. */
@@ -213,6 +243,8 @@ export class BurstDetector {
       at,
       requests: 0,
       time: 0,
+      longRequests: 0,
+      longTime: 0,
       current: 0,
       dispersion: DISPERSION_NEW,
       blockEnd: at + this.#options.blockMs,

@@ -231,6 +231,7 @@ function bursts(): void {
   say('Rises to tenfold over ten minutes, within three minutes');
   for (const rate of [0.02, 0.05, 0.1, 1]) injected('slow', MINUTE_BURSTS, 60_000, rate, 600, 180);
   quiet();
+  quietMinutes();
   windows();
 }
 
@@ -284,24 +285,53 @@ function quiet(): void {
     }
   }
   say(`False alarms on Poisson counts, steady and daily: ${alarms} in ${hours} series-hours`);
-  const [july] = nasaSeconds() ?? [];
-  if (july === undefined) return void say(absent('nasa-http-1995-rates-per-second.txt.gz'));
-  for (const parts of [1, 10, 40]) {
-    let found = 0;
-    const copies = Math.min(parts, 4);
-    for (let copy = 0; copy < copies; copy++) {
-      const fresh = new BurstDetector(FAST_BURSTS);
-      for (let t = 0; t < july.length; t++) {
-        let requests = 0;
-        for (let k = 0; k < july[t]!; k++) if (parts === 1 || random.float() < 1 / parts) requests++;
-        if (fresh.step('key', t * 1000, requests) === 'rise') found++;
-      }
+  const months = nasaSeconds();
+  if (months === undefined) return void say(absent('nasa-http-1995-rates-per-second.txt.gz'));
+  // Settings were chosen on July.
+  for (const [month, seconds] of months.entries()) {
+    for (const parts of [1, 3, 10, 40]) quietSeconds(['July', 'August'][month]!, seconds, parts);
+  }
+}
+
+function quietSeconds(month: string, seconds: Uint16Array, parts: number): void {
+  const copies = Math.min(parts, 4);
+  let found = 0;
+  for (let copy = 0; copy < copies; copy++) {
+    const detector = new BurstDetector(FAST_BURSTS);
+    for (let t = 0; t < seconds.length; t++) {
+      let requests = 0;
+      for (let k = 0; k < seconds[t]!; k++) if (parts === 1 || random.float() < 1 / parts) requests++;
+      if (detector.step('key', t * 1000, requests) === 'rise') found++;
     }
-    const seen = (copies * july.length) / 3600;
-    say(
-      `NASA July by the second, each request kept with probability 1/${parts}: ${found} rises in ` +
-        `${seen.toFixed(0)} series-hours, ${((1000 * found) / seen).toFixed(2)} a thousand`,
-    );
+  }
+  const seen = (copies * seconds.length) / 3600;
+  say(
+    `NASA ${month} by the second, each request kept with probability 1/${parts}: ${found} rises in ` +
+      `${seen.toFixed(0)} series-hours, ${((1000 * found) / seen).toFixed(2)} a thousand`,
+  );
+}
+
+/** Rises by the minute, of the site as a whole and of parts of it, as the windows of a daemon count them. */
+function quietMinutes(): void {
+  for (const [month, seconds] of (nasaSeconds() ?? []).entries()) {
+    const minutes = summed(seconds, 60);
+    for (const parts of [1, 10, 40]) {
+      const copies = Math.min(parts, 4);
+      let found = 0;
+      for (let copy = 0; copy < copies; copy++) {
+        const detector = new BurstDetector(MINUTE_BURSTS);
+        for (let t = 0; t < minutes.length; t++) {
+          let requests = 0;
+          for (let k = 0; k < minutes[t]!; k++) if (parts === 1 || random.float() < 1 / parts) requests++;
+          if (detector.step('key', t * 60_000, requests, undefined, 60_000) === 'rise') found++;
+        }
+      }
+      const hours = (copies * minutes.length) / 60;
+      say(
+        `NASA ${['July', 'August'][month]} by the minute, 1/${parts} of the requests: ${found} rises in ` +
+          `${hours.toFixed(0)} series-hours, ${((1000 * found) / hours).toFixed(2)} a thousand`,
+      );
+    }
   }
 }
 
@@ -315,7 +345,11 @@ function windows(): void {
   const delays: number[] = [];
   for (const { id, values, seasons } of nabCounts() ?? []) {
     const stepMs = 86_400_000 / seasons[0]!;
-    const detector = new BurstDetector({ ...MINUTE_BURSTS, currentMs: 3 * stepMs, blockMs: 3 * stepMs });
+    // As for minutes, in steps.
+    const detector = new BurstDetector({
+      ...MINUTE_BURSTS,
+      ...{ currentMs: 3 * stepMs, blockMs: 3 * stepMs, usualMs: 30 * stepMs, longMs: 360 * stepMs },
+    });
     const ranges = nabWindows(id);
     const hit = new Set<number>();
     for (let t = 0; t < values.length; t++) {

@@ -79,6 +79,16 @@ describe('BurstDetector', () => {
     expect(detector.active('k')).toBe(false);
   });
 
+  it('does not take the end of a slump for a burst', () => {
+    // Down to a twentieth for half an hour, as when a line fails, and back: twenty times what was usual of late.
+    const slump = (ms: number) => (ms > 10_800_000 && ms <= 12_600_000 ? 0.1 : 2);
+    let alarms = 0;
+    for (let i = 0; i < 10; i++) {
+      alarms += run(new BurstDetector(FAST_BURSTS), `k${i}`, 1000, 14_400_000, slump).rises.length;
+    }
+    expect(alarms).toBe(0);
+  });
+
   it('does not take a foreseen rise for a burst', () => {
     const foreseen = new BurstDetector(MINUTE_BURSTS);
     const blind = new BurstDetector(MINUTE_BURSTS);
