@@ -179,7 +179,7 @@ function shop(): void {
   if (samples === undefined) return void say(absent('uci-eshop-2008.csv'));
   const ses = exponentialSmoothing('ses', 0);
   const classes = ['1-4', '5-29', '30-199', '200+', 'all'];
-  const sums = new Map(classes.map((name) => [name, { n: 0, ours: 0, ses: 0, inside: 0 }]));
+  const sums = new Map(classes.map((name) => [name, { n: 0, ours: 0, ses: 0, inside: 0, zeros: 0 }]));
   for (const { id, values, seasons } of samples) {
     for (const shift of [0, 2, 4]) {
       const origin = values.length - SHOP_HORIZON * (shift + 1);
@@ -198,14 +198,15 @@ function shop(): void {
         sum.ours += poissonDeviance(actual, forecast.mean);
         sum.ses += poissonDeviance(actual, smooth!);
         sum.inside += inside / SHOP_HORIZON;
+        sum.zeros += actual.filter((y) => y === 0).length / SHOP_HORIZON;
       }
     }
   }
   say('Shop log, pairs by requests before the origin; Poisson deviance a day, coverage of the 95 % interval');
-  for (const [name, { n, ours, ses: theirs, inside }] of sums) {
+  for (const [name, { n, ours, ses: theirs, inside, zeros }] of sums) {
     say(
       `${name.padEnd(8)} ${String(n).padStart(6)} forecasts  deviance ${(ours / n).toFixed(4)}  ` +
-        `SES ${(theirs / n).toFixed(4)}  coverage ${(inside / n).toFixed(4)}`,
+        `SES ${(theirs / n).toFixed(4)}  coverage ${(inside / n).toFixed(4)}, of which no interval could miss ${(zeros / n).toFixed(4)} (days without a request)`,
     );
   }
 }
