@@ -100,12 +100,15 @@ export const KEYS = {
     'Certificate of this PoP from `presage keys`; absent: a cluster of one.',
   ),
   'cluster.key': optional(KINDS.path, 'Private key that the certificate was issued for.'),
-  'cluster.charter': optional(KINDS.path, 'Charter signed by the operator.'),
+  'cluster.charter': optional(
+    KINDS.path,
+    'Charter signed by the operator; read anew on SIGHUP, and a newer one distributed to all PoPs.',
+  ),
   'cluster.founders': optional(
     KINDS.path,
     'First members, signed by the operator, the same at every PoP; absent: asked of the peers.',
   ),
-  'cluster.revocations': optional(KINDS.path, 'Revocations signed by the operator.'),
+  'cluster.revocations': optional(KINDS.path, 'Revocations signed by the operator; read anew on SIGHUP.'),
   'storage.budget': key(KINDS.size, '10GiB', 'Disk that stored content may take.'),
   'storage.memory': key(KINDS.size, '64MiB', 'Memory in which hot content is kept besides the disk.'),
   'storage.maxObject': key(KINDS.size, '1GiB', 'Largest response that is stored.'),
