@@ -24,7 +24,8 @@ export interface RecordBookDeps {
   readonly certified: (pop: PopId) => boolean;
 }
 
-export type RecordListener = (record: SignedTextRecord) => void;
+/** Resolves when the record is answered with. */
+export type RecordListener = (record: SignedTextRecord) => void | Promise<void>;
 
 /**
  * The short-lived records of the cluster, in memory and on disk. It outlives restarts of the actor that fills it, and
@@ -59,7 +60,7 @@ export class RecordBook {
   watch(listener: RecordListener): () => void {
     this.#listeners.add(listener);
     const now = this.#deps.clock.now();
-    for (const record of this.#records.values()) if (record.expiresAt > now) listener(record);
+    for (const record of this.#records.values()) if (record.expiresAt > now) void listener(record);
     return () => void this.#listeners.delete(listener);
   }
 
@@ -90,8 +91,8 @@ export class RecordBook {
       holds.push(record.id);
     }
     if (fresh.length > 0) {
-      for (const record of fresh) for (const listener of this.#listeners) listener(record);
       try {
+        await Promise.all([...this.#listeners].flatMap((listener) => fresh.map(listener)));
         await this.#write(fresh.map((value) => ({ type: 'put', key: value.id, value })));
       } catch (error) {
         // Not known, so that it is written when it comes again; what has been answered goes as it expires.

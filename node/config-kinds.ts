@@ -152,4 +152,5 @@ export const KINDS = {
   ),
   level: oneOf('debug', 'info', 'warn', 'error'),
   check: oneOf('off', 'tcp', 'http', 'https'),
+  batch: oneOf('off', 'on'),
 } as const;

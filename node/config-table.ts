@@ -72,6 +72,12 @@ export const KEYS = {
     KINDS.path,
     'Directory of the keys that zones are signed with, such as cdn.example.net.key, the same at every PoP; see `presage keys zone`.',
   ),
+  'dns.threads': key(KINDS.workers, 1, 'Threads that answer DNS; with 1 the main thread does.'),
+  'dns.batch': key(
+    KINDS.batch,
+    'off',
+    'Whether datagrams go through the system many at a time (on; Linux, package koffi), or one by one (off).',
+  ),
   'dns.check': key(
     KINDS.check,
     'off',

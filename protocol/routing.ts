@@ -213,6 +213,11 @@ export class RoutingTable {
     return row.distance[nearest]! - row.distance[first]! <= FAMILY_DETOUR_MS ? nearest : -1;
   }
 
+  /** PoPs that hold a resource, as far as is known. */
+  holders(key16: Key16): readonly PopId[] | undefined {
+    return this.#holders(key16);
+  }
+
   #row(region: string, site: string): Row | undefined {
     const rows = this.#rows.get(site);
     return rows?.get(region) ?? rows?.get(this.#defaultRegion);

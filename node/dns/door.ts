@@ -3,9 +3,13 @@ import type { Daemon } from '../compose.ts';
 import type { DoorsDeps } from '../doors.ts';
 import { type CheckTarget, ServiceChecks } from './checks.ts';
 import { createDnsServer, type DnsServer } from './server.ts';
+import { createDnsThreads, type DnsThreads, type DnsThreadsOptions } from './threads.ts';
 
 /** Longest that opening the door waits for the first round of checks, real ms: many PoPs may be out of reach. */
 const FIRST_CHECKS_MS = 5_000;
+
+/** How often threads are sent the newest table, ms: about as often as there is one. */
+const TABLE_MS = 500;
 
 type OnClose = (name: string, run: () => Promise<void> | void) => void;
 
@@ -15,25 +19,25 @@ export async function openDns(
   { geography, random }: Pick<DoorsDeps, 'geography' | 'random'>,
   onClose: OnClose,
 ): Promise<DnsServer> {
-  const { identity, operator, sites, clock, log, metrics, zones, records } = daemon;
-  const server = createDnsServer(
-    { zones: zones.zones, nsid: identity.name },
-    {
-      ...{ clock, log, metrics, random },
-      table: daemon.table,
-      regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
-      siteOfName: (name) => sites.ofHost(name)?.id,
-    },
-  );
+  const { config, identity, operator, sites, clock, log, metrics, zones, records } = daemon;
+  const { threads, batch } = config.dns;
+  const options = { zones: zones.zones, nsid: identity.name, batch: batch === 'on' };
+  const server =
+    threads > 1
+      ? await openThreads(daemon, { ...options, threads }, random, onClose)
+      : createDnsServer(options, {
+          ...{ clock, log, metrics, random },
+          table: daemon.table,
+          regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
+          siteOfName: (name) => sites.ofHost(name)?.id,
+        });
   for (const { name, keys } of zones.zones)
     if (keys) log.info('dns: answers of a zone are signed', { zone: name, keys: keys.length });
-  const unwatch = records.watch(({ name, value, expiresAt }) => {
-    try {
-      server.setText(name, value, expiresAt);
-    } catch (error) {
-      log.warn('dns: a short-lived record is not answered here', { error });
-    }
-  });
+  const unwatch = records.watch(({ name, value, expiresAt }) =>
+    server
+      .setText(name, value, expiresAt)
+      .catch((error: unknown) => log.warn('dns: a short-lived record is not answered here', { error })),
+  );
   const renew = () => void renewZones(daemon, server);
   process.on('SIGHUP', renew);
   const unwatchCharters = operator.charters.watch(renew);
@@ -54,6 +58,36 @@ async function renewZones({ log, zones }: Daemon, server: DnsServer): Promise<vo
   } catch (error) {
     log.error('dns: the zones stay as they were, as they cannot be read', { error });
   }
+}
+
+/** Answers on threads of their own, which are sent every table, and each charter that comes into force. */
+async function openThreads(
+  daemon: Daemon,
+  options: DnsThreadsOptions,
+  random: DoorsDeps['random'],
+  onClose: OnClose,
+): Promise<DnsThreads> {
+  const { config, operator, clock, log, metrics } = daemon;
+  const threads = await createDnsThreads(
+    { ...options, geoDatabase: config.geo.database },
+    {
+      ...{ clock, log, metrics, random, charter: operator.charters.current() },
+      holders: (key16) => daemon.table().holders(key16),
+    },
+  );
+  threads.swap(daemon.table());
+  let last = daemon.table();
+  const telling = setInterval(() => {
+    if (daemon.table() === last) return;
+    last = daemon.table();
+    threads.swap(last);
+  }, TABLE_MS);
+  const unwatch = operator.charters.watch((charter) => threads.setCharter(charter));
+  onClose('tables of the DNS threads', () => {
+    clearInterval(telling);
+    unwatch();
+  });
+  return threads;
 }
 
 async function startChecks(daemon: Daemon, onClose: OnClose): Promise<void> {

@@ -60,8 +60,8 @@ export interface DnsServer {
    * the system picks: on a machine with several, listen on each.
    */
   listen(host: string, port: number): Promise<DnsListener>;
-  /** A TXT record until a time, Unix ms; see `Texts.put`. */
-  setText(name: string, value: string, expiresAtMs: number): void;
+  /** A TXT record until a time, Unix ms; see `Texts.put`. Resolves when every thread answers with it. */
+  setText(name: string, value: string, expiresAtMs: number): Promise<void>;
   /** Other zones, whole. Fails with `CONFIG_INVALID` and then keeps the old ones. */
   setZones(zones: readonly ZoneConfig[]): void;
   /** Stops listening everywhere. */
@@ -166,7 +166,7 @@ export function createDnsServer(options: DnsServerOptions, deps: DnsServerDeps):
         }
       }
     },
-    setText: (name, value, expiresAtMs) => texts.put(name, value, expiresAtMs, zones, deps.clock.now()),
+    setText: async (name, value, expiresAtMs) => texts.put(name, value, expiresAtMs, zones, deps.clock.now()),
     setZones(configs) {
       zones = new Zones(configs);
       flush();

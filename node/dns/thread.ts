@@ -3,13 +3,14 @@ import * as Comlink from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import type { Charter } from '../../protocol/charter.ts';
 import { PresageError } from '../../protocol/errors.ts';
-import { createGeography } from '../../protocol/geography.ts';
-import type { Key16, PopId, SiteId } from '../../protocol/ids.ts';
+import { type CountryLookup, createGeography, type Geography } from '../../protocol/geography.ts';
+import type { SiteId } from '../../protocol/ids.ts';
 import type { Fields, Labels, Log, Metrics } from '../../protocol/ports.ts';
 import { seededRandom } from '../../protocol/random.ts';
 import { type RoutingData, RoutingTable } from '../../protocol/routing.ts';
 import { systemClock } from '../adapters/clock.ts';
 import { Sites } from '../sites.ts';
+import { type AskHolders, HeldByOthers } from './held.ts';
 import { createDnsServer, type DnsListener, type DnsServer, type DnsServerOptions } from './server.ts';
 import type { ZoneConfig } from './zone.ts';
 
@@ -30,8 +31,6 @@ export interface ThreadOptions {
   readonly seed: number;
 }
 
-export type Held = readonly (readonly [key16: Key16, pops: readonly PopId[]])[];
-
 /** What a thread had to say since it was last asked. */
 export interface ThreadReport {
   readonly counts: readonly (readonly [name: string, labels: Labels, by: number])[];
@@ -47,20 +46,23 @@ export class DnsThread {
   #server: DnsServer | undefined;
   readonly #listeners = new Set<DnsListener>();
   #table = RoutingTable.empty();
-  readonly #held = new Map<Key16, readonly PopId[]>();
+  #held: HeldByOthers | undefined;
+  #countryOf: CountryLookup | undefined;
+  #geography: Geography | undefined;
+  #sites: Sites | undefined;
   readonly #counts = new Map<string, [name: string, labels: Labels, by: number]>();
   #lines: [level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Fields][] = [];
 
-  async start({ server, charter, geoDatabase, seed }: ThreadOptions): Promise<void> {
-    const countryOf = geoDatabase ? await (await import('./geoip.ts')).openGeoip(geoDatabase) : undefined;
-    const geography = createGeography(charter, countryOf);
-    const sites = new Sites(charter as unknown as Charter);
+  async start({ server, charter, geoDatabase, seed }: ThreadOptions, holders: AskHolders): Promise<void> {
+    this.#held = new HeldByOthers(holders, () => systemClock.monotonic());
+    this.#countryOf = geoDatabase ? await (await import('./geoip.ts')).openGeoip(geoDatabase) : undefined;
+    this.setCharter(charter);
     this.#server = createDnsServer(
       { ...server, reusePort: true },
       {
         table: () => this.#table,
-        regionOf: (address, prefixLength) => geography.locate(address, prefixLength),
-        siteOfName: (name) => sites.ofHost(name)?.id,
+        regionOf: (address, prefixLength) => this.#geography!.locate(address, prefixLength),
+        siteOfName: (name) => this.#sites?.ofHost(name)?.id,
         clock: systemClock,
         log: this.#log(),
         metrics: this.#metrics(),
@@ -91,18 +93,17 @@ export class DnsThread {
   }
 
   swap(data: RoutingData): void {
-    this.#table = RoutingTable.fromData(data, (key16) => this.#held.get(key16));
+    this.#table = RoutingTable.fromData(data, (key16) => this.#held?.get(key16));
   }
 
-  hold(entries: Held): void {
-    for (const [key16, pops] of entries) {
-      if (pops.length === 0) this.#held.delete(key16);
-      else this.#held.set(key16, pops);
-    }
+  /** Clients are placed by this charter from now on. */
+  setCharter(charter: ThreadCharter): void {
+    this.#geography = createGeography(charter, this.#countryOf);
+    this.#sites = new Sites(charter as unknown as Charter);
   }
 
-  setText(name: string, value: string, expiresAtMs: number): void {
-    this.#running().setText(name, value, expiresAtMs);
+  setText(name: string, value: string, expiresAtMs: number): Promise<void> {
+    return this.#running().setText(name, value, expiresAtMs);
   }
 
   setZones(zones: readonly ZoneConfig[]): void {

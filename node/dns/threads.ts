@@ -3,11 +3,12 @@ import { Worker } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { coded, PresageError } from '../../protocol/errors.ts';
+import type { Key16, PopId } from '../../protocol/ids.ts';
 import type { Clock, Log, Metrics, Random } from '../../protocol/ports.ts';
 import type { RoutingTable } from '../../protocol/routing.ts';
 import type { DnsListener, DnsServer, DnsServerOptions } from './server.ts';
 import { Texts } from './texts.ts';
-import type { DnsThread, Held, ThreadCharter } from './thread.ts';
+import type { DnsThread, ThreadCharter } from './thread.ts';
 import { type ZoneConfig, Zones } from './zone.ts';
 
 const HEAP_MB = 256;
@@ -24,8 +25,8 @@ export interface DnsThreadsOptions extends DnsServerOptions {
 
 export interface DnsThreadsDeps {
   readonly charter: ThreadCharter;
-  /** All that is held now, for a thread that starts. */
-  readonly held: () => Held;
+  /** PoPs that hold a resource now. */
+  readonly holders: (key16: Key16) => readonly PopId[] | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -38,8 +39,8 @@ export interface DnsThreadsDeps {
 export interface DnsThreads extends DnsServer {
   /** Gives every thread the new table. */
   swap(table: RoutingTable): void;
-  /** Resources whose holders have changed, with all their holders now. */
-  hold(entries: Held): void;
+  /** Has every thread place clients by another charter. */
+  setCharter(charter: ThreadCharter): void;
 }
 
 type Remote = Comlink.Remote<DnsThread>;
@@ -63,11 +64,8 @@ export async function createDnsThreads(
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     throw new PresageError('CONFIG_INVALID', `dns: ${threads} threads, expected 1 to ${MAX_THREADS}`);
   }
-  const { networks, countries, defaultRegion, sites } = deps.charter;
-  const charter = {
-    ...{ networks, countries, defaultRegion },
-    sites: sites.map(({ id, hosts }) => ({ id, hosts })),
-  };
+  let charter = withoutSecrets(deps.charter);
+  const holders = (keys: readonly Key16[]) => keys.map((key) => [key, [...(deps.holders(key) ?? [])]]);
   // One secret, so that a cookie of one thread is good at the others.
   const cookieSecret = rest.cookieSecret ?? Uint8Array.from(randomBytes(16));
   let zones = new Zones(rest.zones);
@@ -89,7 +87,8 @@ export async function createDnsThreads(
     });
     died.catch(() => undefined);
     const server: DnsServerOptions = { ...rest, zones: zoneConfigs, cookieSecret };
-    const ready = remote.start({ server, charter, geoDatabase, seed: deps.random.uint32() });
+    const options = { server, charter, geoDatabase, seed: deps.random.uint32() };
+    const ready = remote.start(options, Comlink.proxy(holders) as never);
     try {
       await Promise.race([ready, died]);
     } catch (error) {
@@ -107,7 +106,7 @@ export async function createDnsThreads(
       revive(at);
     });
     const told = async () => {
-      await remote.hold(deps.held());
+      await remote.setCharter(charter);
       if (table) await remote.swap(table.toData());
       for (const { name, value, expiresAtMs } of texts.living(deps.clock.now())) {
         await remote.setText(name, value, expiresAtMs);
@@ -169,12 +168,13 @@ export async function createDnsThreads(
       const data = next.toData();
       void tell((remote) => remote.swap(data));
     },
-    hold(entries) {
-      void tell((remote) => remote.hold(entries));
+    setCharter(next) {
+      charter = withoutSecrets(next);
+      void tell((remote) => remote.setCharter(charter));
     },
-    setText(name, value, expiresAtMs) {
+    async setText(name, value, expiresAtMs) {
       texts.put(name, value, expiresAtMs, zones, deps.clock.now());
-      void tell((remote) => remote.setText(name, value, expiresAtMs));
+      await tell((remote) => remote.setText(name, value, expiresAtMs));
     },
     setZones(configs: readonly ZoneConfig[]) {
       zones = new Zones(configs);
@@ -188,6 +188,14 @@ export async function createDnsThreads(
       await tell((remote) => remote.close());
       await Promise.all([...lanes.values()].map(({ worker }) => worker.terminate()));
     },
+  };
+}
+
+/** What is sent to a thread of the charter: sites have secrets. */
+function withoutSecrets({ networks, countries, defaultRegion, sites }: ThreadCharter): ThreadCharter {
+  return {
+    ...{ networks, countries, defaultRegion },
+    sites: sites.map(({ id, hosts }) => ({ id, hosts })),
   };
 }
 

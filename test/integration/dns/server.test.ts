@@ -255,7 +255,7 @@ describe.each([{ batch: false }, { batch: true }])('the server on sockets ($batc
     ]);
     expect((await byUdp([query('new.example', 'A')])).answers).toMatchObject([{ data: '203.0.113.99' }]);
     expect((await byUdp([query('cdn.example', 'A')])).answers).toMatchObject([{ data: '192.0.2.1' }]);
-    server.setText('_acme-challenge.cdn.example', 'token', Date.now() + 60_000);
+    await server.setText('_acme-challenge.cdn.example', 'token', Date.now() + 60_000);
     const text = await byUdp([query('_acme-challenge.cdn.example', 'TXT')]);
     expect(text.answers).toMatchObject([{ data: [Buffer.from('token')] }]);
   });
