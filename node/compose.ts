@@ -25,6 +25,7 @@ import type { Config, Explained } from './config.ts';
 import { demandOfEdge, LogDemand } from './demand-source.ts';
 import { ZoneList } from './dns/zone-list.ts';
 import { type Doors, openDoors } from './doors.ts';
+import { edgeOptions } from './edge-options.ts';
 import { createEdge, type Edge } from './http/edge.ts';
 import { createOrigin } from './http/origin.ts';
 import { type Identity, loadIdentity } from './identity.ts';
@@ -180,24 +181,21 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   });
   const origin = createOrigin({ responseTimeoutMs: config.http.originTimeout }, { clock, log, metrics });
   onClose('origin', () => origin.close());
-  const edge = createEdge(
-    { name: identity.name, maxObjectBytes: config.storage.maxObject },
-    {
-      ...{ index: store.replicas, blobs: store.blobs, origin, demand, clock, log, metrics },
-      site: (host) => sites.ofHost(host),
-      hostOf: resourceHosts(() => charters.current(), names),
-      fill: peerFill({ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock }),
-      observe: (seen) => {
-        traffic.count(seen, clock.monotonic());
-        intake.push(demandOfEdge(seen, names));
-      },
-      regionOf: (address) => {
-        const { by, region } = geography.locateText(address);
-        // Whom nothing places is near whom they came to, as far as anybody can tell.
-        return by === 'default' ? identity.region : region;
-      },
+  const edge = createEdge(edgeOptions(config, identity.name), {
+    ...{ index: store.replicas, blobs: store.blobs, origin, demand, clock, log, metrics },
+    site: (host) => sites.ofHost(host),
+    hostOf: resourceHosts(() => charters.current(), names),
+    fill: peerFill({ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock }),
+    observe: (seen) => {
+      traffic.count(seen, clock.monotonic());
+      intake.push(demandOfEdge(seen, names));
     },
-  );
+    regionOf: (address) => {
+      const { by, region } = geography.locateText(address);
+      // Whom nothing places is near whom they came to, as far as anybody can tell.
+      return by === 'default' ? identity.region : region;
+    },
+  });
   let table = RoutingTable.empty();
   const card: PopCard = identity.membership?.own ?? {
     ...{ pop: self, name: identity.name, region: identity.region },

@@ -145,6 +145,7 @@ export const KINDS = {
       'expected a domain name such as "cdn.example.net"',
     )(String(raw).toLowerCase()).replace(/\.$/, ''),
   ),
+  share: number('a number from 0 to 1', (value) => value >= 0 && value <= 1),
   speed: number('a number above 0 and at most 100000', (value) => value > 0 && value <= 100_000),
   workers: number(
     'a whole number from 1 to 64',

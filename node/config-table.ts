@@ -56,6 +56,21 @@ export const KEYS = {
   ),
   'http.tls.certificate': optional(KINDS.path, 'PEM file; with it, clients are served over HTTPS.'),
   'http.tls.key': optional(KINDS.path, 'PEM file with the private key of http.tls.certificate.'),
+  'http.tls.directory': optional(
+    KINDS.path,
+    'Directory of further certificates, NAME.pem beside NAME.key; clients are shown the one that has the name they ask for.',
+  ),
+  'http.heuristic': key(
+    KINDS.share,
+    0,
+    'Freshness of responses that state none, as a share of the time since Last-Modified; 0 for none, 0.1 is usual.',
+  ),
+  'http.heuristicMax': key(KINDS.duration, '1d', 'Such freshness is never longer than this.'),
+  'http.staleIfError': key(
+    KINDS.duration,
+    '1h',
+    'How long a stale response stands in for an origin that fails, if the response itself does not say.',
+  ),
   'http.originTimeout': key(KINDS.duration, '15s', 'How long the origin may take to begin its answer.'),
   'dns.listen': key(
     KINDS.endpoint,

@@ -1,18 +1,15 @@
-import { readFile } from 'node:fs/promises';
-import { createSecureContext } from 'node:tls';
-import { PresageError } from '../protocol/errors.ts';
 import type { Geography } from '../protocol/geography.ts';
 import type { Random } from '../protocol/ports.ts';
 import type { Daemon } from './compose.ts';
-import type { Config } from './config.ts';
 import { printEndpoint } from './config-units.ts';
 import { openDns } from './dns/door.ts';
 import { handlersOf } from './handlers/handlers.ts';
-import type { EdgeTls, Listening } from './http/door.ts';
+import type { Listening } from './http/door.ts';
 import { listenSyslog } from './ingest/syslog.ts';
 import { bind } from './rpc/dispatch.ts';
 import type { EventHub } from './rpc/events.ts';
 import { createRpc, type RpcServer } from './rpc/server.ts';
+import { readTls } from './tls-files.ts';
 import { VERSION } from './version.ts';
 
 /** Where the daemon can be reached, as it turned out. */
@@ -90,28 +87,13 @@ export async function openDoors(
   return { http: addresses.http, dns: addresses.dns, rpc };
 }
 
-/** The PEM files of `http.tls`, or nothing. Fails with `CONFIG_INVALID`. */
-async function readTls({ http: { tls } }: Config): Promise<EdgeTls | undefined> {
-  if (tls.certificate === undefined || tls.key === undefined) return undefined;
-  try {
-    const [certificate, key] = await Promise.all([
-      readFile(tls.certificate, 'utf8'),
-      readFile(tls.key, 'utf8'),
-    ]);
-    createSecureContext({ cert: certificate, key });
-    return { certificate, key };
-  } catch (error) {
-    throw new PresageError('CONFIG_INVALID', `http.tls: ${(error as Error).message}`, {}, error);
-  }
-}
-
 /** On SIGHUP: takes renewed files for the connections to come; files that do not fit are left alone. */
 async function renewTls({ config, log }: Daemon, door: Listening): Promise<void> {
   try {
     const tls = await readTls(config);
     if (tls) door.renew(tls);
-    log.info('the certificate of the HTTP edge has been read anew');
+    log.info('the certificates of the HTTP edge have been read anew');
   } catch (error) {
-    log.error('the renewed certificate does not serve; the one before stays', { error });
+    log.error('the renewed certificates do not serve; those before stay', { error });
   }
 }

@@ -8,6 +8,7 @@ import {
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../../protocol/ports.ts';
+import { Certificates, contextOptions, type EdgeTls } from './certificates.ts';
 import { Lane } from './lane.ts';
 import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from './limits.ts';
 
@@ -19,12 +20,6 @@ const STREAMS_MAX = 128;
 const SESSION_MEMORY_MB = 4;
 /** What answers under way get when the door closes, real ms. */
 const CLOSING_MS = 1_000;
-
-/** Certificate chain and private key of a TLS door, PEM text. */
-export interface EdgeTls {
-  readonly certificate: string;
-  readonly key: string;
-}
 
 export interface DoorOptions {
   readonly host: string;
@@ -47,7 +42,7 @@ export interface Listening {
   /** `HOST:PORT`, an IPv6 host in brackets. */
   readonly address: string;
   readonly port: number;
-  /** Takes a renewed certificate for the connections to come. Nothing where TLS was not asked for. */
+  /** Takes renewed certificates for the connections to come. Nothing where TLS was not asked for. */
   renew(tls: EdgeTls): void;
   close(): Promise<void>;
 }
@@ -69,7 +64,7 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
   const sessions = new Set<ServerHttp2Session>();
   const lanes = new Set<Lane>();
   const secure = options.tls && secureServer(limits, options.tls, sessions, deps);
-  const server: Server | Http2SecureServer = secure ?? plainServer(limits, lanes, options, deps);
+  const server: Server | Http2SecureServer = secure?.server ?? plainServer(limits, lanes, options, deps);
   server.maxConnections = options.maxConnections;
   server.setTimeout(options.clientTimeoutMs);
   server.on('connection', (socket: Socket) => {
@@ -91,7 +86,7 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
   return {
     address: `${host}:${bound.port}`,
     port: bound.port,
-    renew: (tls) => secure?.setSecureContext(credentials(tls)),
+    renew: (tls) => secure?.renew(tls),
     close: async () => {
       // Answers under way get a moment; then the connections are cut.
       const calledOff = deps.clock.after(CLOSING_MS, () => {
@@ -129,22 +124,19 @@ function plainServer(limits: object, lanes: Set<Lane>, options: DoorOptions, dep
   return server;
 }
 
-const credentials = (tls: EdgeTls) => ({
-  cert: tls.certificate,
-  key: tls.key,
-  minVersion: 'TLSv1.2' as const,
-});
-
 function secureServer(
   limits: object,
   tls: EdgeTls,
   sessions: Set<ServerHttp2Session>,
   deps: DoorDeps,
-): Http2SecureServer {
+): { server: Http2SecureServer; renew: (tls: EdgeTls) => void } {
+  let certificates = new Certificates(tls);
   const server = createSecureServer(
     {
       ...limits,
-      ...credentials(tls),
+      ...contextOptions(tls),
+      // A name that we have no certificate for gets the one that stands first.
+      SNICallback: (name, chosen) => chosen(null, certificates.of(name)),
       allowHTTP1: true,
       maxSessionMemory: SESSION_MEMORY_MB,
       settings: { maxConcurrentStreams: STREAMS_MAX, maxHeaderListSize: HEADER_BYTES_MAX, enablePush: false },
@@ -160,7 +152,13 @@ function secureServer(
   });
   // A broken session ends by itself; without a listener its error would end the process.
   server.on('sessionError', () => deps.refused('HTTP_MALFORMED'));
-  return server;
+  return {
+    server,
+    renew: (next) => {
+      certificates = new Certificates(next);
+      server.setSecureContext(contextOptions(next));
+    },
+  };
 }
 
 /** What the answers of HTTP/2 lack of those of HTTP/1.1, as far as the edge uses it. */

@@ -7,6 +7,7 @@ import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica
 import { admitPrivate } from './access/access.ts';
 import { Directives } from './caching/directives.ts';
 import { COMMON_ENCODINGS } from './caching/vary.ts';
+import type { EdgeTls } from './certificates.ts';
 import { Clients } from './client.ts';
 import {
   EDGE_DEFAULTS,
@@ -15,7 +16,7 @@ import {
   type EdgeOptions,
   type Resolved,
 } from './context.ts';
-import { type EdgeTls, type Listening, openDoor } from './door.ts';
+import { type Listening, openDoor } from './door.ts';
 import { Fills } from './fills.ts';
 import { LaneResponse } from './lane-response.ts';
 import { Lookup } from './lookup.ts';

@@ -42,6 +42,11 @@ export class Fills {
     this.#context = context;
   }
 
+  /** Whether the last answer for this resource said that it varies by fields of the request. */
+  varies(key16: Key16): boolean {
+    return (this.#names.get(key16)?.length ?? 0) > 0;
+  }
+
   /** Whether the last answer for this resource could not be stored. */
   unshared(key16: Key16): boolean {
     return this.#unshared.has(key16);

@@ -103,16 +103,22 @@ export class Server {
     selected: Selected | undefined,
     why: string,
   ): Promise<Answered> {
-    const { deps, pop } = this.#context;
+    const { deps, options, pop } = this.#context;
     let askPeers = true;
     for (let attempt = 0; ; attempt++) {
       const unshared = this.#fills.unshared(resolved.key16);
-      if (unshared && !selected && attempt === 0) {
-        // What was just received is about to be stored: with its validator the origin need not send it again.
+      if ((unshared || this.#fills.varies(resolved.key16)) && !selected && attempt === 0) {
+        // What was just received is about to be stored: its validator, or that it is a variant which fits, saves asking.
         const ending = this.#fills.ending(resolved.key16);
         if (ending) {
           await ending.done;
           selected = this.#lookup.select(resolved, request.lines);
+          const now = deps.demand.now();
+          if (selected && useOf(selected, request, now, options.clientDirectives) === 'fresh') {
+            const sent = await this.#sendStored(request, response, selected.stored, now, 'hit');
+            if (sent) return { ...sent, hit: 'hit' };
+            selected = undefined;
+          }
         }
       }
       const partial = request.conditional || request.range !== undefined;

@@ -1,4 +1,4 @@
-import type { EdgeTls } from '../../../node/http/door.ts';
+import type { EdgeTls } from '../../../node/http/certificates.ts';
 
 /** Self-signed certificates for `one.example` and `two.example`, made for these tests and good for nothing else. */
 export const ONE: EdgeTls = {

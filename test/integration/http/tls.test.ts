@@ -54,6 +54,15 @@ describe('the edge over TLS', () => {
     expect((await get()).subject).toBe('two.example');
   });
 
+  it('shows each site’s own certificate, by the name that the client asks for', async () => {
+    door.renew({ ...ONE, others: [TWO] });
+    expect((await get({ host: 'two.example' })).subject).toBe('two.example');
+    expect((await get({ host: 'one.example' })).subject).toBe('one.example');
+    expect((await get({ host: 'none.example' })).subject).toBe('one.example');
+    door.renew(TWO);
+    expect((await get({ host: 'one.example' })).subject).toBe('two.example');
+  });
+
   it('refuses old versions, and plain text, and goes on', async () => {
     await expect(get({}, 'TLSv1.1')).rejects.toThrow();
     expect(await rawExchange(door.port, 'GET / HTTP/1.1\r\nhost: a\r\n\r\n', 200)).not.toContain('200 OK');
