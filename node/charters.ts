@@ -46,7 +46,7 @@ export class Charters {
   readonly #deps: ChartersDeps;
   readonly #table: Table<Uint8Array>;
   readonly #listeners = new Set<(charter: Charter, terms: CharterTerms) => void>();
-  /** As consumers have it: with the epoch that this PoP started with. */
+  /** As consumers have it: with the epoch and horizon that this PoP started with. */
   #charter: Charter;
   /** Absent where this PoP is alone. */
   #inForce: SignedCharter | undefined;
@@ -55,7 +55,8 @@ export class Charters {
   /** The terms that were decided last. */
   #decided: CharterTerms = NO_CHARTER;
   #documents: OperatorDocuments | undefined;
-  #epochMs: number | undefined;
+  /** What models were trained for, and windows closed by, since the start. */
+  #beat: Pick<Charter, 'epochMs' | 'horizonMs'> | undefined;
   #obtaining = false;
   #agreeing = false;
 
@@ -85,16 +86,15 @@ export class Charters {
         });
       }
     }
-    // The beat of a PoP that runs does not change.
-    charters.#epochMs = charters.terms().epochMs;
-    charters.#charter = { ...charters.#charter, epochMs: charters.#epochMs };
+    const { epochMs, horizonMs } = charters.#charter;
+    charters.#beat = { epochMs, horizonMs };
     charters.#say();
     return charters;
   }
 
   /**
-   * The charter in force, but for a new epoch, which takes effect at the next start. Never keep it: ask anew, or
-   * `watch`.
+   * The charter in force, but for a new epoch or horizon, which take effect at the next start. Never keep it: ask
+   * anew, or `watch`.
    */
   current(): Charter {
     return this.#charter;
@@ -105,9 +105,10 @@ export class Charters {
     return this.#inForce?.terms ?? { ...NO_CHARTER, epochMs: this.#charter.epochMs };
   }
 
-  /** Whether the charter in force has another epoch than this PoP runs with. */
-  get epochDiffers(): boolean {
-    return this.terms().epochMs !== this.#charter.epochMs;
+  /** Whether the charter in force has another epoch or horizon than this PoP runs with. */
+  get beatDiffers(): boolean {
+    const { epochMs, horizonMs } = this.#inForce?.charter ?? this.#charter;
+    return epochMs !== this.#charter.epochMs || horizonMs !== this.#charter.horizonMs;
   }
 
   /** The version that was decided and whose document no peer has given yet. */
@@ -237,7 +238,7 @@ export class Charters {
 
   #put(signed: SignedCharter): void {
     this.#inForce = signed;
-    this.#charter = { ...signed.charter, epochMs: this.#epochMs ?? signed.charter.epochMs };
+    this.#charter = { ...signed.charter, ...this.#beat };
   }
 
   #say(): void {

@@ -6,8 +6,8 @@ export function lacksOf({ identity, operator, peers, store, capacity, config }: 
   if (!operator.founders.origin()) {
     lacks.push('no list of founders, so that nothing is agreed on: sign one with `presage keys founders`');
   }
-  if (operator.charters.epochDiffers)
-    lacks.push("the charter's new epoch: it takes effect at the next start");
+  if (operator.charters.beatDiffers)
+    lacks.push('the charter has another epoch or horizon than this PoP runs with: start it anew');
   const lacking = operator.charters.lacking();
   if (lacking !== undefined)
     lacks.push(`version ${lacking} of the charter, which was decided: no peer has given it yet`);

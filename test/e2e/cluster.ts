@@ -34,8 +34,8 @@ export async function startCluster(
     readonly site?: string;
     readonly epoch?: string;
     readonly addresses?: readonly string[];
-    /** Whether a PoP is given the list of founders, which all of them stand in; each is by default. */
-    readonly founders?: boolean | ((index: number) => boolean);
+    /** PoPs that stand in the list of founders, and are given it; the rest ask and join. All by default, `false`: none. */
+    readonly founders?: false | ((index: number) => boolean);
     /** Further flags of a PoP. */
     readonly flags?: (index: number) => readonly string[];
   },
@@ -65,12 +65,9 @@ export async function startCluster(
     files.push(await createPop(operator, fields, { directory: join(directory, name), now: Date.now() }));
     copyFileSync(charter.path, charterOf(index));
   }
-  const founders = await createFounders(
-    operator,
-    files.map(({ certificatePath }) => certificatePath),
-  );
-  const knowsFounders = (index: number) =>
-    typeof options.founders === 'function' ? options.founders(index) : options.founders !== false;
+  const isFounder = (index: number) => options.founders !== false && (options.founders?.(index) ?? true);
+  const certificates = files.flatMap((file, index) => (isFounder(index) ? [file.certificatePath] : []));
+  const founders = certificates.length > 0 ? await createFounders(operator, certificates) : undefined;
   // A list has to stand there from the start, so that it can be read anew.
   const shutOut = (pop: string) => revoke(operator, [pop], { now: Date.now() });
   const revocations = await shutOut(popIdOf(generateKeyPairSync('ed25519').privateKey));
@@ -81,7 +78,7 @@ export async function startCluster(
     const config = join(directory, `${names[index]}.toml`);
     writeFileSync(
       config,
-      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charterOf(index)}"\nrevocations = "${revocations.path}"\n${knowsFounders(index) ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
+      `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charterOf(index)}"\nrevocations = "${revocations.path}"\n${founders && isFounder(index) ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
     );
     const listen = `/ip4/127.0.0.1/tcp/${index === 0 ? port : 0}`;
     const bootstrap = index === 0 ? [] : ['--bootstrap', `/ip4/127.0.0.1/tcp/${port}/p2p/${files[0]?.pop}`];

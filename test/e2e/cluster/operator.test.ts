@@ -20,7 +20,7 @@ beforeAll(async () => {
   cluster = await startCluster(
     scratch((fn) => cleanups.push(fn)),
     3,
-    // The last PoP has to ask the others who founded the cluster.
+    // The last PoP has to ask the others who founded the cluster, and to be let in by them.
     { origin: origin.url, founders: (index) => index < 2 },
   );
   await cluster.meshed();

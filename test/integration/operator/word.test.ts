@@ -124,18 +124,21 @@ describe('a newer charter', () => {
     expect(version(a)).toBe(1);
   });
 
-  it('keeps the epoch that the PoP runs with until its next start', async () => {
+  it('keeps the epoch and the horizon that the PoP runs with until its next start', async () => {
     const a = await cluster.start('a');
     a.word.decided(NOTHING);
-    await cluster.charter('a', 2, 'epoch = "7s"');
+    await cluster.charter('a', 2, 'epoch = "7s"\nhorizon = "1h"');
     await a.word.reread();
     a.word.decided({ ...NOTHING, charter: proposedTerms(a)! });
-    expect(a.word.charters.current()).toMatchObject({ version: 2, epochMs: 30_000 });
-    expect(a.word.charters.epochDiffers).toBe(true);
+    expect(a.word.charters.current()).toMatchObject({
+      ...{ version: 2, epochMs: 30_000, horizonMs: 7_200_000 },
+    });
+    expect(a.word.charters.beatDiffers).toBe(true);
     await settled();
     await a.close();
     const again = await cluster.start('a');
-    expect(again.word.charters.current().epochMs).toBe(7_000);
+    expect(again.word.charters.current()).toMatchObject({ epochMs: 7_000, horizonMs: 3_600_000 });
+    expect(again.word.charters.beatDiffers).toBe(false);
   });
 
   it('takes effect at once where nothing is decided', async () => {
