@@ -10,6 +10,7 @@ import { Attack, type AttackKind, attacksOn } from './attack.ts';
 import { SimulatedForecasts } from './forecasts.ts';
 import { LIES, Liar, type Lie } from './liar.ts';
 import { admission, banishment, farewell, originOf } from './operator.ts';
+import type { Outcome } from './outcome.ts';
 import { type Carrier, decodeOnce, popOf, SimulatedPop } from './pop.ts';
 import { Broken, Witness } from './witness.ts';
 
@@ -32,24 +33,6 @@ export interface ScenarioOptions {
   readonly calm?: { readonly liars: number };
   /** Sees what honest PoPs say over gossip. */
   readonly said?: (message: AgreementMessage) => void;
-}
-
-export interface Outcome {
-  readonly seed: number;
-  readonly pops: number;
-  readonly liars: number;
-  readonly attack: AttackKind | undefined;
-  /** What was broken, if anything. */
-  readonly broken: string | undefined;
-  readonly heights: number;
-  readonly messages: number;
-  readonly crashes: number;
-  /** Virtual ms from the end of all faults to convergence. */
-  readonly convergedMs: number;
-  /** The binary agreement that went furthest. */
-  readonly rounds: number;
-  /** Heights at which it took more than one round. */
-  readonly contested: number;
 }
 
 /** One history: faults for a while, then none; all drawn from the seed. */
