@@ -31,6 +31,10 @@ export const CLUSTER_FILE = 'cluster.pem';
 export const CHARTER_FILE = 'charter.pem';
 export const FOUNDERS_FILE = 'founders.pem';
 export const REVOCATIONS_FILE = 'revocations.pem';
+/** Names whose files in the operator's directory are no PoP's. */
+const RESERVED = [OPERATOR_KEY, CLUSTER_FILE, CHARTER_FILE, FOUNDERS_FILE, REVOCATIONS_FILE].map((file) =>
+  file.slice(0, file.lastIndexOf('.')),
+);
 const DAY_MS = 86_400_000;
 
 /** An operator's directory, opened. */
@@ -89,7 +93,10 @@ export interface PopFiles {
   readonly certificate: Certificate;
 }
 
-/** A PoP's certificate `NAME.pem`, and its key `NAME.key` unless `keyPath` names one that exists (renewal). */
+/**
+ * A PoP's certificate `NAME.pem`, and its key `NAME.key` unless `keyPath` names one that exists (renewal). Wherever
+ * they go, a copy of the certificate stays in the operator's directory, for the list of founders and revocations.
+ */
 export async function createPop(
   operator: OperatorFiles,
   fields: PopFields,
@@ -119,11 +126,23 @@ export async function createPop(
   };
   // Issued before anything is written: wrong fields leave no files behind.
   const document = issue(certificate, operator.key);
+  if (RESERVED.includes(fields.name)) {
+    throw new PresageError('CONFIG_INVALID', `--name ${fields.name} is the name of a file of the operator`);
+  }
+  const copyPath = join(operator.directory, `${fields.name}.pem`);
+  if (!force && (await exists(copyPath)) && (await popIdFrom(copyPath)) !== certificate.pop) {
+    throw new PresageError(
+      'CONFIG_INVALID',
+      `${copyPath} is of another PoP of that name; --force replaces it`,
+    );
+  }
   const keyPath = options.keyPath ?? join(directory, `${fields.name}.key`);
   const certificatePath = join(directory, `${fields.name}.pem`);
   await absent(options.keyPath ? [certificatePath] : [keyPath, certificatePath], force);
   if (!options.keyPath) await write(keyPath, pem(key));
-  await write(certificatePath, encodeCertificateFile(operator.cluster, document));
+  const file = encodeCertificateFile(operator.cluster, document);
+  await write(certificatePath, file);
+  if (copyPath !== certificatePath) await write(copyPath, file);
   return { pop: certificate.pop, keyPath, certificatePath, certificate };
 }
 

@@ -186,6 +186,19 @@ describe('founders in the files of a PoP', () => {
     ).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
   });
 
+  it('include PoPs whose files went elsewhere, of which none has the name of another or of a file', async () => {
+    await keys('cluster', '--name', 'demo');
+    for (const name of ['a', 'b']) await keys('pop', '--name', name, '--region', 'eu', '--out', at(name));
+    expect(JSON.parse(await keys('founders', '--json')).founders.toSorted()).toEqual(['a', 'b']);
+    for (const name of ['a', 'charter', 'operator']) {
+      const again = keys('pop', '--name', name, '--region', 'eu', '--out', at('other'));
+      await expect(again).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+    }
+    const key = join(at('a'), 'a.key');
+    await keys('pop', '--name', 'a', '--region', 'us', '--key', key, '--out', at('renewed'));
+    expect(JSON.parse(await keys('show', at('a.pem'), '--json')).region).toBe('us');
+  });
+
   it('are the PoP itself where it is alone, the same cluster at every start', async () => {
     const first = await loadIdentity(configOf({ name: 'Desk', region: 'eu' }), NOW);
     const again = await loadIdentity(configOf({ name: 'Desk', region: 'us' }), NOW + 1);
