@@ -20,7 +20,7 @@ import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
 import { tuningKey } from '../protocol/tuning.ts';
 import type { Skill } from './arrivals.ts';
 import type { Explanation } from './explanation.ts';
-import { Prospects } from './prospects.ts';
+import { type Lift, Prospects } from './prospects.ts';
 import { RecentDemand } from './recent-demand.ts';
 import { type Share, shareOf } from './share.ts';
 
@@ -51,6 +51,8 @@ export interface ForesightOptions {
   readonly historyBytes?: number;
   /** Length of a window in demand ms; the charter's epoch, where the demand clock runs at the speed of time. */
   readonly windowMs?: number;
+  /** What signals from outside add to what is expected. */
+  readonly lift?: Lift;
 }
 
 /** Parameters by `tuningKey` of site and region. */
@@ -100,13 +102,13 @@ export class Foresight {
   #plan: Plan = { placements: [], skips: [] };
   #now = 0;
 
-  constructor({ self, charter, members, historyBytes, windowMs }: ForesightOptions) {
+  constructor({ self, charter, members, historyBytes, windowMs, lift }: ForesightOptions) {
     this.self = self;
     this.#charter = charter;
     this.#members = members;
     this.#windowMs = windowMs;
     this.history = new History(historyBytes);
-    this.#prospects = new Prospects(this.history, this.companions, charter.horizonMs);
+    this.#prospects = new Prospects(this.history, this.companions, charter.horizonMs, lift);
   }
 
   /** The members now certified; those who left drop out of the next plan. */
@@ -242,6 +244,11 @@ export class Foresight {
   /** What was expected of an established series at the last `prepare`, thousandths. */
   outlook(key16: Key16, region: RegionId): Expectation | undefined {
     return this.#outlooks.get(key16 + region);
+  }
+
+  /** A signal speaks of a resource. */
+  signalled(key16: Key16): void {
+    this.#prospects.signalled(key16);
   }
 
   /** A client asked for it here; true if a mirror was used for the first time. */

@@ -6,6 +6,7 @@ import type { AccuracyRow } from './accuracy.ts';
 import type { DecidedResource, Standing } from './agreed-forecast.ts';
 import type { DemandForecast } from './demand.ts';
 import type { Explanation, Foresight, ForesightSnapshot, Member } from './foresight.ts';
+import type { SignalRow } from './signals.ts';
 
 /** What the actors tell the mind at the end of an epoch, and what it answers. */
 
@@ -58,12 +59,18 @@ export interface Prepared {
   readonly plan: PlanInForce | undefined;
 }
 
+/** What was learned, as plain data. */
+export interface Learned extends ForesightSnapshot {
+  /** Of the sources of signals. */
+  readonly signals: unknown;
+}
+
 /** Rows to be written; the learned state only if it was asked for. */
 export interface Changes {
   readonly rows: readonly HistoryRow[];
   readonly gone: readonly Key16[];
   readonly windows: ReturnType<Foresight['history']['windows']>;
-  readonly learned: ForesightSnapshot | undefined;
+  readonly learned: Learned | undefined;
 }
 
 export interface MindStatus {
@@ -76,6 +83,8 @@ export interface MindStatus {
   readonly mirrors: Foresight['mirrors'];
   readonly outcome: Foresight['outcome'];
   readonly forecastAccuracy: readonly AccuracyRow[];
+  /** What the sources of signals have been worth. */
+  readonly signals: readonly SignalRow[];
   /** Undefined where there are no founders to agree with. */
   readonly agreement: Standing | undefined;
 }

@@ -17,10 +17,22 @@ import {
   type MachineVerdict,
 } from './agreed-forecast.ts';
 import { BurstDetector, MINUTE_BURSTS } from './bursts.ts';
+import { ColdStarts } from './class-profiles.ts';
 import type { DemandForecast, DemandHistory } from './demand.ts';
 import { Foresight, type Member } from './foresight.ts';
-import type { Beat, Changes, MindExplanation, MindStatus, PlanInForce, Prepared } from './mind-answers.ts';
+import type {
+  Beat,
+  Changes,
+  Learned,
+  MindExplanation,
+  MindStatus,
+  PlanInForce,
+  Prepared,
+} from './mind-answers.ts';
 import { preferredOf } from './preferred.ts';
+import type { Series } from './series.ts';
+import { type Signal, Signals } from './signals.ts';
+import { trainingSeries } from './training-series.ts';
 import { type Trend, Trends } from './trends.ts';
 
 export interface MindOptions {
@@ -54,6 +66,8 @@ export class Mind {
   readonly #accuracy = new Accuracy();
   readonly #bursts = new BurstDetector(MINUTE_BURSTS);
   readonly #trends: Trends;
+  readonly #cold: ColdStarts;
+  readonly #signals: Signals;
   #charter: Charter;
   #charterHash: string;
   #agreed: AgreedForecast | undefined;
@@ -69,7 +83,15 @@ export class Mind {
     this.#options = options;
     this.#charter = options.charter;
     this.#charterHash = options.charterHash;
-    this.#foresight = new Foresight(options);
+    this.#signals = new Signals({
+      regions: () => this.#charter.regions,
+      horizonMs: () => this.#charter.horizonMs,
+    });
+    this.#foresight = new Foresight({
+      ...options,
+      lift: (key16, region, now, expected) => this.#signals.expectation(key16, region, now, expected),
+    });
+    this.#cold = new ColdStarts(this.#foresight.history);
     this.#trends = new Trends(this.#bursts, {
       expected: (key16, region) => (this.#forecasts.get(key16 + region)?.next ?? 0) / 1000,
       usualPerMinute: (key16, region) => this.#usual(key16, region),
@@ -87,6 +109,7 @@ export class Mind {
     if (learned && typeof learned === 'object') {
       try {
         this.#foresight.restore(learned);
+        this.#signals.restore((learned as Partial<Learned>).signals);
       } catch {
         forgot = true;
       }
@@ -101,7 +124,7 @@ export class Mind {
       rows: history.takeChanged(),
       gone: history.takeForgotten(),
       windows: history.windows(),
-      learned: whole ? this.#foresight.snapshot() : undefined,
+      learned: whole ? { ...this.#foresight.snapshot(), signals: this.#signals.snapshot() } : undefined,
     };
   }
 
@@ -116,6 +139,7 @@ export class Mind {
   fold(summary: Summary): readonly Trend[] | undefined {
     if (!this.#foresight.fold(summary)) return undefined;
     this.#accuracy.came(summary);
+    this.#signals.came(summary);
     return this.#trends.fold(summary);
   }
 
@@ -131,7 +155,21 @@ export class Mind {
     this.#foresight.released(key16);
   }
 
-  /** The established series that this PoP is to forecast, at demand time `now`. */
+  /** Takes in signals from outside; how many there was room for. */
+  signalled(signals: readonly Signal[], now: number): number {
+    return signals.filter((signal) => {
+      if (!this.#signals.heard(signal, now, this.#expected)) return false;
+      this.#foresight.signalled(signal.key16);
+      return true;
+    }).length;
+  }
+
+  /** Hourly series for the network to learn from. */
+  trainingSeries(now: number): Series[] {
+    return trainingSeries(this.#foresight.history, now);
+  }
+
+  /** The established series that this PoP is to forecast, at demand time `now`, and young ones beside them. */
   series(now: number): DemandHistory[] {
     const { history } = this.#foresight;
     const batch: DemandHistory[] = [];
@@ -144,6 +182,8 @@ export class Mind {
       if (!minute || !ten || !hour) continue;
       batch.push({ id: resource.key16 + region.region, minute, ten, hour, first: region.first });
     }
+    const wanted = (key16: Key16) => !this.#agreed || this.#agreed.speaksOn(key16);
+    batch.push(...this.#cold.series(now, SERIES_MAX - batch.length, wanted));
     return batch;
   }
 
@@ -153,8 +193,12 @@ export class Mind {
    */
   prepare(beat: Beat, forecasts: readonly DemandForecast[]): Prepared {
     const foresight = this.#foresight;
-    const rows = forecasts.map((forecast) => ({ forecast, ...pairOf(forecast.id) }));
-    this.#forecasts = new Map(forecasts.map((forecast) => [forecast.id, forecast]));
+    this.#signals.mature(beat.now);
+    const rows = forecasts.map((forecast) => {
+      const { key16, region } = pairOf(forecast.id);
+      return { forecast: this.#signals.lift(forecast, key16, region, beat.now), key16, region };
+    });
+    this.#forecasts = new Map(rows.map(({ forecast }) => [forecast.id, forecast]));
     this.#accuracy.next(rows, beat.now, this.#charter.horizonMs);
     foresight.setMembers(beat.members);
     foresight.prepare(
@@ -216,6 +260,7 @@ export class Mind {
       historyBytes: history.rings.size * RING_BYTES + history.size * RESOURCE_BYTES,
       ...{ parameters, skill, mirrors, outcome },
       forecastAccuracy: this.#accuracy.rows(),
+      signals: this.#signals.rows(),
       agreement: this.#agreed?.standing(),
     };
   }
@@ -312,6 +357,16 @@ export class Mind {
       series: (key16: Key16, region: RegionId) => foresight.outlook(key16, region),
     };
   }
+
+  /** Requests expected of a pair within the horizon. */
+  readonly #expected = (key16: Key16, region: RegionId): number => {
+    const forecast = this.#forecasts.get(key16 + region);
+    if (forecast) return forecast.mean / 1000;
+    const { regions, reasons } = this.#foresight.explain(key16);
+    if (regions.some((one) => one.region === region))
+      return (this.#usual(key16, region) * this.#charter.horizonMs) / 60_000;
+    return reasons.find((one) => one.region === region)?.expected ?? 0;
+  };
 
   #usual(key16: Key16, region: RegionId): number {
     const known = this.#foresight.history.get(key16);

@@ -7,6 +7,7 @@ import { PARAMETERS } from './models/recurrent.ts';
 import type { NetworkTrial } from './network-trial.ts';
 import { packDemand, packSeries } from './packing.ts';
 import { cheapPrediction } from './prediction.ts';
+import { TRAINING_LENGTH, TRAINING_SEASONS } from './recurrent-training.ts';
 import type { ForecastRequest, Series, SeriesForecast } from './series.ts';
 import { shardOf } from './shard.ts';
 import type { ForecastWorker } from './worker.ts';
@@ -49,12 +50,6 @@ const BATCH = 64;
 const PENDING_MAX = 65_536;
 /** Calls that may wait; above it the caller is told `MAILBOX_FULL`. */
 const WAITING_MAX = 32;
-/** Hours; day and week. */
-const TRAINING_SEASONS = [24, 168] as const;
-/** Four days a window, of which the first only warms up. */
-const TRAINING_LENGTH = 96;
-/** Less than this is too short for a window, with the week before it. */
-export const TRAINING_HOURS_MIN = 168 + 24 + 1 + TRAINING_LENGTH;
 /** Some eight seconds of one core; more windows gain little on M4. */
 const TRAINING_WINDOWS = 16_000;
 /** A training that takes longer hangs. */

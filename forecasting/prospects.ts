@@ -18,6 +18,9 @@ const SKILL_FULL = 20;
 /** Least credit, thousandths, worth a place in the plan's input. */
 const CREDIT_MIN = 5;
 
+/** Requests expected of a pair with what outside signals add to the `expected` of the model. */
+export type Lift = (key16: Key16, region: RegionId, now: number, expected: number) => number;
+
 /**
  * Where resources may come to be asked for that have not been asked for there: the arrivals model with its features,
  * fed by windows, and what it makes of every active resource.
@@ -32,10 +35,17 @@ export class Prospects {
   readonly #entries = new Map<Key16, PlanResource>();
   readonly #touched = new Set<Key16>();
   readonly #x = new Float64Array(FEATURE_COUNT);
+  readonly #lift: Lift;
   #round = 0;
 
-  constructor(history: History, companions: Companions, horizonMs: number) {
+  constructor(
+    history: History,
+    companions: Companions,
+    horizonMs: number,
+    lift: Lift = (_key16, _region, _now, own) => own,
+  ) {
     this.#history = history;
+    this.#lift = lift;
     this.#features = new PairFeatures(history, companions);
     this.#arrivals = new Arrivals(FEATURE_COUNT, horizonMs);
   }
@@ -68,6 +78,11 @@ export class Prospects {
       }
       this.#touched.add(row.key16);
     }
+  }
+
+  /** A signal speaks of a resource, which is to be looked at again. */
+  signalled(key16: Key16): void {
+    this.#touched.add(key16);
   }
 
   /** Learns from what has matured by `now`; weighs what changed, and in rotation some of the rest; opens samples. */
@@ -113,12 +128,14 @@ export class Prospects {
       if (resource.regions.some((one) => one.region === region)) continue;
       this.#features.fillResource(this.#x, resource, regions.length, now);
       this.#features.fillRegion(this.#x, resource, region, now);
-      reasons.push({
-        region,
-        base: this.#arrivals.baseOf(region),
-        expected: this.#arrivals.expect(this.#x, region),
-        factors: FEATURES.map((feature, i) => ({ feature, factor: Math.exp(weights[i]! * this.#x[i]!) })),
-      });
+      const own = this.#arrivals.expect(this.#x, region);
+      const expected = this.#lift(resource.key16, region, now, own);
+      const factors = FEATURES.map((feature, i) => ({
+        feature: feature as string,
+        factor: Math.exp(weights[i]! * this.#x[i]!),
+      }));
+      if (expected > own) factors.push({ feature: 'signals', factor: expected / own });
+      reasons.push({ region, base: this.#arrivals.baseOf(region), expected, factors });
     }
     return reasons;
   }
@@ -147,13 +164,16 @@ export class Prospects {
     for (const region of regions) {
       if (resource.regions.some((one) => one.region === region)) continue;
       this.#features.fillRegion(this.#x, resource, region, now);
-      const expected = this.#arrivals.expect(this.#x, region);
+      const own = this.#arrivals.expect(this.#x, region);
       if (watch !== undefined) {
         const pair = resource.key16 + region;
         if (watch || this.#arrivals.watched(pair) === 0) this.#arrivals.watch(pair, region, this.#x, now);
       }
-      const chance = Math.floor(1000 * (1 - Math.exp(-expected)));
-      const credit = Math.floor((chance * trust) / 1000);
+      // A signal has proved itself before it adds anything; so what it adds needs no other trust.
+      const expected = this.#lift(resource.key16, region, now, own);
+      const alone = chanceOf(own);
+      const chance = chanceOf(expected);
+      const credit = Math.floor((alone * trust) / 1000) + chance - alone;
       if (credit < CREDIT_MIN) continue;
       demand.push({
         region,
@@ -166,3 +186,6 @@ export class Prospects {
     return demand;
   }
 }
+
+/** Chance of at least one request where so many are expected, thousandths. */
+const chanceOf = (expected: number): number => Math.floor(1000 * (1 - Math.exp(-expected)));

@@ -1,12 +1,10 @@
 import { codeOf } from '../protocol/errors.ts';
-import type { History } from '../protocol/history.ts';
 import type { Clock, Log, Metrics, Random, Table } from '../protocol/ports.ts';
 import { type KeptNetwork, openNetwork, sealNetwork } from './kept-network.ts';
 import { type NetworkTrial, TRIAL_HOURS } from './network-trial.ts';
-import { type ForecastPool, TRAINING_HOURS_MIN } from './pool.ts';
-import { trimmed } from './ring.ts';
-import { NETWORK_LEAST } from './seasonal-outlook.ts';
+import type { ForecastPool } from './pool.ts';
 import type { Series } from './series.ts';
+import { busiest } from './training-series.ts';
 
 export interface RecurrentKeeperOptions {
   /** Demand ms between trainings; a day by default, for that much is new to learn then. */
@@ -46,12 +44,12 @@ const KEY = 'network';
 const DAY_MS = 86_400_000;
 /** Fewer series than this teach the network their quirks. */
 const SERIES_LEAST = 24;
-/** More say nothing new for a thousand parameters, and cost memory. */
-const SERIES_MAX = 2_000;
 /** Series of the trial: some seconds of one core. */
 const TRIAL_SERIES_MAX = 256;
 /** Real ms between attempts, whatever the speed of demand time: a training takes a core for ten seconds. */
 const REST_MS = 3_600_000;
+/** Where there is too little to learn from, it is looked again after this share of the time between trainings. */
+const SOONER = 1 / 24;
 /** A network must lower the error on what it has not seen by this share. */
 const GAIN = 0.002;
 
@@ -128,8 +126,12 @@ export class RecurrentKeeper {
     const { pool, table, log, metrics, random } = this.#deps;
     const { signal } = this.#closing;
     try {
-      const series = busiest(await this.#deps.series(now), SERIES_MAX);
-      if (series.length < this.#seriesLeast || signal.aborted) return;
+      const series = busiest(await this.#deps.series(now));
+      if (series.length < this.#seriesLeast) {
+        this.#attemptAt = now - this.#everyMs * (1 - SOONER);
+        return;
+      }
+      if (signal.aborted) return;
       const seen = series.map((one) => ({ ...one, values: one.values.slice(0, -TRIAL_HOURS) }));
       const parameters = await pool.train(seen, {
         seed: random.uint32(),
@@ -178,33 +180,4 @@ export class RecurrentKeeper {
       log.warn('the network on disk could not be read', { code: codeOf(error) });
     }
   }
-}
-
-/** The hours of established series that are long and busy enough to teach and to be helped. */
-export function trainingSeries(history: Pick<History, 'established' | 'series'>, now: number): Series[] {
-  const found: Series[] = [];
-  for (const { resource, region } of history.established()) {
-    const ring = history.series(resource.key16, region.region, 'hour', now);
-    if (ring === undefined) continue;
-    // The hour of the first request is not whole.
-    const hours = trimmed(ring, region.first + ring.stepMs);
-    if (hours.values.length < TRAINING_HOURS_MIN + TRIAL_HOURS) continue;
-    const id = resource.key16 + region.region;
-    const series = { id, startMs: hours.start, stepMs: hours.stepMs, values: hours.values };
-    if (totalOf(series) >= NETWORK_LEAST * hours.values.length) found.push(series);
-  }
-  return busiest(found, SERIES_MAX);
-}
-
-function busiest(series: readonly Series[], limit: number): Series[] {
-  const totals = new Map(series.map((one) => [one, totalOf(one)]));
-  return [...series]
-    .sort((a, b) => totals.get(b)! - totals.get(a)! || (a.id < b.id ? -1 : 1))
-    .slice(0, limit);
-}
-
-function totalOf({ values }: Series): number {
-  let total = 0;
-  for (let i = 0; i < values.length; i++) total += values[i]!;
-  return total;
 }

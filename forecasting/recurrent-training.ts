@@ -1,6 +1,13 @@
 import type { Random } from '../protocol/ports.ts';
 import { backward, forward, newStep, normalised, PARAMETERS, type Step } from './models/recurrent.ts';
 
+/** Hours; day and week. */
+export const TRAINING_SEASONS = [24, 168] as const;
+/** Four days a window, of which the first only warms up. */
+export const TRAINING_LENGTH = 96;
+/** Less than this is too short for a window, with the week before it. */
+export const TRAINING_HOURS_MIN = 168 + 24 + 1 + TRAINING_LENGTH;
+
 export interface TrainingOptions {
   /** Season lengths in steps, short then long. */
   readonly seasons: readonly [short: number, long: number];

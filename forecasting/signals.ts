@@ -17,9 +17,10 @@ export interface Signal {
 }
 
 export interface SignalsOptions {
-  readonly regions: readonly RegionId[];
+  /** Regions worth forecasting for, as they now are. */
+  regions(): readonly RegionId[];
   /** A signal speaks of this much demand time from its hearing on, ms. */
-  readonly horizonMs: number;
+  horizonMs(): number;
 }
 
 /** Requests that are expected of a (resource, region) within a horizon from now, without any signal. */
@@ -95,12 +96,12 @@ export class Signals {
     const id = `${source} ${key16} ${region ?? ''}`;
     const open = this.#trialsOf.get(source) ?? 0;
     if (this.#trials.has(id) || open >= TRIALS_OF_SOURCE_MAX || this.#trials.size >= TRIALS_MAX) return true;
-    const regions = region === undefined ? this.#options.regions.slice(0, REGIONS_MAX) : [region];
+    const regions = region === undefined ? this.#options.regions().slice(0, REGIONS_MAX) : [region];
     const parts = regions.map((one): Part => {
       const usual = Math.max(LEAST_EXPECTED, expected(key16, one));
       return { pair: key16 + one, expected: usual, claimed: gate.factor(strength, usual), came: 0 };
     });
-    this.#trials.set(id, { source, strength, until: now + this.#options.horizonMs, parts });
+    this.#trials.set(id, { source, strength, until: now + this.#options.horizonMs(), parts });
     this.#trialsOf.set(source, open + 1);
     for (const part of parts) {
       const awaited = this.#awaited.get(part.pair);
@@ -128,7 +129,7 @@ export class Signals {
       this.#gates.get(trial.source)?.judge(trial.strength, trial.parts);
     }
     for (const [key16, voices] of this.#voices) {
-      const left = voices.filter(({ at }) => now - at < this.#options.horizonMs);
+      const left = voices.filter(({ at }) => now - at < this.#options.horizonMs());
       if (left.length === voices.length) continue;
       if (left.length === 0) this.#voices.delete(key16);
       else this.#voices.set(key16, left);
@@ -145,10 +146,10 @@ export class Signals {
       if (voice.region !== undefined && voice.region !== region) continue;
       const age = Math.max(0, now - voice.at);
       const gate = this.#gates.get(voice.source);
-      if (gate === undefined || age >= this.#options.horizonMs) continue;
+      if (gate === undefined || age >= this.#options.horizonMs()) continue;
       const usual = Math.max(LEAST_EXPECTED, expected);
       // What has come since the signal is in the forecast already; so the claim fades.
-      const left = 1 - age / this.#options.horizonMs;
+      const left = 1 - age / this.#options.horizonMs();
       most = Math.max(most, 1 + gate.trust * left * (gate.factor(voice.strength, usual) - 1));
     }
     return most;
@@ -172,10 +173,10 @@ export class Signals {
   /** Resources and regions with a signal in force whose source is believed: what is worth looking at again. */
   *believed(now: number): IterableIterator<{ key16: Key16; region: RegionId }> {
     for (const [key16, voices] of this.#voices) {
-      for (const region of this.#options.regions) {
+      for (const region of this.#options.regions()) {
         const speaks = ({ source, at, region: only }: Voice) =>
           (only === undefined || only === region) &&
-          now - at < this.#options.horizonMs &&
+          now - at < this.#options.horizonMs() &&
           (this.#gates.get(source)?.trust ?? 0) > 0;
         if (voices.some(speaks)) yield { key16, region };
       }

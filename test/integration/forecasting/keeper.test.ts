@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openNetwork, sealNetwork } from '../../../forecasting/kept-network.ts';
 import { ForecastPool } from '../../../forecasting/pool.ts';
 import { RecurrentKeeper, type RecurrentKeeperOptions } from '../../../forecasting/recurrent-keeper.ts';
+import { freshNetwork } from '../../../forecasting/recurrent-training.ts';
 import type { Series } from '../../../forecasting/series.ts';
 import { systemClock } from '../../../node/adapters/clock.ts';
 import { openLevel } from '../../../node/adapters/level.ts';
@@ -105,11 +106,11 @@ describe('the network that is kept', () => {
   }, 60_000);
 
   it('is ignored if a byte of it is not as it was', async () => {
-    const { keeper, table } = await life();
-    keeper.consider(NOW);
-    await keeper.settled();
-    const bytes = Uint8Array.from((await table.get('network')) as Uint8Array);
-    expect(openNetwork(bytes)).toBeDefined();
+    const table = database.table(LEARNED);
+    const parameters = freshNetwork(seededRandom(2));
+    const bytes = sealNetwork({ parameters, trainedAt: NOW, trial: { series: 1, without: 2, with: 1 } });
+    await table.put('network', bytes);
+    expect((await life()).keeper.status).toMatchObject({ state: 'in-use', trainedAt: NOW });
     bytes[200]! ^= 1;
     await table.put('network', bytes);
     warnings.length = 0;

@@ -19,7 +19,7 @@ const window = (
     regions: [{ region, count, bytes: 0 }],
   })),
 });
-const fresh = () => new Signals({ regions: [eu, us], horizonMs: HORIZON });
+const fresh = () => new Signals({ regions: () => [eu, us], horizonMs: () => HORIZON });
 
 /** `rounds` horizons with ten signals each, of which `came` tells the requests. */
 function live(signals: Signals, rounds: number, came: (n: number) => number, source = 'feed', from = 0) {
