@@ -52,6 +52,8 @@ export class Composer {
   #client: Uint8Array = new Uint8Array(4);
   #nowMs = 0;
   #signing = false;
+  /** Names of the chain that is followed. */
+  readonly #chain: NameKey[] = [];
 
   /** `ttlSeconds`: of answers that name a PoP. */
   constructor(ttlSeconds: number, answer: Answer, deps: ComposerDeps) {
@@ -111,8 +113,11 @@ export class Composer {
       }
       const dataAt = this.#records(alias, zone, key, owner);
       if (dataAt < 0 || link >= MAX_CHAIN) return;
+      this.#chain[link] = key;
       owner = dataAt;
       key = nameKey(alias.rdata[0]!);
+      // A circle is shown once: no record may stand in an answer twice.
+      for (let at = 0; at <= link; at += 1) if (this.#chain[at] === key) return;
     }
   }
 

@@ -1,6 +1,7 @@
 import * as packets from 'dns-packet';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ZoneKey } from '../../../node/dns/dnssec/key.ts';
 import { key16OfLabel, labelOfKey16 } from '../../../node/dns/label.ts';
 import { keyOfText, keyText } from '../../../node/dns/name.ts';
 import { Query } from '../../../node/dns/query.ts';
@@ -8,7 +9,8 @@ import { fieldsOf } from '../../../node/dns/rdata.ts';
 import { parseZoneFile } from '../../../node/dns/zone-file.ts';
 import { createGeography } from '../../../protocol/geography.ts';
 import type { Key16, RegionId } from '../../../protocol/ids.ts';
-import { createWorld, query, subnet } from '../../unit/dns/world.ts';
+import { parse, validate } from '../../unit/dns/validator.ts';
+import { createWorld, query, subnet, zones } from '../../unit/dns/world.ts';
 
 const SEED = 20261123;
 const runs = (numRuns: number) => ({ seed: SEED, numRuns });
@@ -71,11 +73,13 @@ const damaged = fc
   });
 
 describe('the responder', () => {
-  const world = createWorld();
+  const plain = createWorld();
+  const signed = createWorld({ zones: zones.map((zone) => ({ ...zone, keys: [ZoneKey.generate()] })) });
   const client = fc.constantFrom('203.0.113.5', '198.51.100.9', '2001:db8:100::1');
   const transport = fc.constantFrom('udp', 'tcp') as fc.Arbitrary<'udp' | 'tcp'>;
+  const worlds = fc.constantFrom(plain, signed);
 
-  const holds = (bytes: Uint8Array, from: string, over: 'udp' | 'tcp') => {
+  const holds = (bytes: Uint8Array, from: string, over: 'udp' | 'tcp', world: typeof plain) => {
     const sent = Buffer.from(bytes);
     const answer = world.raw(bytes, from, over);
     expect(Buffer.compare(sent, Buffer.from(bytes))).toBe(0);
@@ -100,18 +104,38 @@ describe('the responder', () => {
   };
 
   it('answers every well-formed query with a well-formed answer within its bounds', () => {
-    fc.assert(fc.property(queries, client, transport, holds), runs(2_000));
+    fc.assert(fc.property(queries, client, transport, worlds, holds), runs(2_000));
+  });
+
+  it('signs whatever it answers to who asks for it', () => {
+    const anchors = zones.map(({ name }) => ({
+      apex: Buffer.from(keyOfText(name), 'latin1').toString('hex'),
+      dnskey: Buffer.from(signed.zones.zone(keyOfText(name))!.signer!.dnskey.rdata[0]!),
+    }));
+    const asks = fc.tuple(names, types, client).filter(([, type]) => type !== 'AXFR');
+    fc.assert(
+      fc.property(asks, ([name, type, from]) => {
+        const bytes = query(name, type, { edns: { dnssecOk: true, size: 4096 } });
+        const message = parse(signed.raw(bytes, from, 'tcp')!);
+        validate(message, anchors, Math.floor(signed.time.nowMs / 1000));
+        const denies = message.records.some((rr) => rr.type === 6 && rr.section === 'authority');
+        expect(message.records.some((rr) => rr.type === 47)).toBe(
+          denies || message.records.some((rr) => rr.type === 2 && rr.section === 'authority'),
+        );
+      }),
+      runs(500),
+    );
   });
 
   it('never fails on damaged queries', () => {
-    fc.assert(fc.property(damaged, client, transport, holds), runs(6_000));
+    fc.assert(fc.property(damaged, client, transport, worlds, holds), runs(6_000));
   });
 
   it('never fails on noise', () => {
     const noise = fc.uint8Array({ maxLength: 600 });
     const headed = noise.map((tail) => Uint8Array.from([1, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, ...tail]));
     fc.assert(
-      fc.property(fc.oneof(noise, headed), client, transport, (bytes, from, over) => {
+      fc.property(fc.oneof(noise, headed), client, transport, worlds, (bytes, from, over, world) => {
         const answer = world.raw(bytes, from, over);
         if (answer) packets.decode(Buffer.from(answer));
       }),
@@ -120,6 +144,7 @@ describe('the responder', () => {
   });
 
   it('does not change answers that were given while it writes later ones', () => {
+    const world = plain;
     const first = world.raw(query('cdn.example', 'A', { id: 1 }))!;
     const copy = Buffer.from(first);
     for (let i = 0; i < 5_000; i += 1)

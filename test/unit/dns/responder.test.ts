@@ -170,7 +170,7 @@ describe('static names', () => {
     expect(dangling.authorities![0]).toMatchObject({ type: 'SOA', name: 'cdn.example' });
     const loop = world.ask('loop1.cdn.example', 'A');
     expect(loop.rcode).toBe('NOERROR');
-    expect(loop.answers!.length).toBeLessThan(12);
+    expect(data(loop)).toEqual(['loop2.cdn.example', 'loop1.cdn.example']);
   });
 
   it('match wildcards, which stop at names that exist', () => {
