@@ -9,13 +9,20 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** Runs of each server, taken in turns so that both see the same machine. */
+/** Runs of each server and case, taken in turns so that all see the same machine. */
 const ROUNDS = 5;
 const SECONDS = 3;
 const CONNECTIONS = 64;
-const BODY_BYTES = 10 * 1024;
 /** Of the kernel's clock a second, as `getconf CLK_TCK` says on Linux. */
 const CLOCK_TICKS = 100;
+
+/** What is asked for: hits by size, and a hit that the client has already. */
+const CASES = [
+  { name: '10 KB hits', bytes: 10 * 1024, headers: [] },
+  { name: '1 KB hits', bytes: 1024, headers: [] },
+  { name: '1 MB hits', bytes: 1024 * 1024, headers: [] },
+  { name: 'revalidations', bytes: 10 * 1024, headers: ['If-None-Match: "bench"'] },
+] as const;
 
 const run_ = promisify(execFile);
 const median = (values: readonly number[]): number =>
@@ -28,9 +35,24 @@ interface Loaded {
   readonly p99Ms: number;
 }
 
+/** What one case brought, by server. */
+interface Measured {
+  readonly name: string;
+  readonly rate: Record<Name, number>;
+  readonly ratio: number;
+  /** The same for a second of the servers' own processor time. */
+  readonly ratioPerCpu: number;
+  readonly p99Ms: Record<Name, number>;
+  readonly spread: Record<Name, [low: number, high: number]>;
+  readonly runs: Record<Name, number[]>;
+}
+type Name = 'ours' | 'peer' | 'bare';
+const NAMES: readonly Name[] = ['peer', 'ours', 'bare'];
+
 /**
- * Hits of 10 KB from memory: requests a second of the edge, in a process of its own, against nginx with one worker
- * and `proxy_cache` before the same origin. Server on one core, wrk on the other where there are two.
+ * Hits from memory: requests a second of the edge, in a process of its own, against nginx with one worker and
+ * `proxy_cache` before the same origin, and beside them Node's own HTTP server with nothing behind it. Server on one
+ * core, wrk on the other where there are two. The result is that of the first case; `cases` has all.
  */
 export async function run(_options: { json: boolean }): Promise<
   {
@@ -46,60 +68,80 @@ export async function run(_options: { json: boolean }): Promise<
   const origin = await startOrigin();
   const { port } = origin.address() as AddressInfo;
   const children: ChildProcess[] = [];
+  const start = (command: readonly string[]) => {
+    const child = pinned(command);
+    children.push(child);
+    return child;
+  };
+  const program = (name: string) => fileURLToPath(new URL(name, import.meta.url));
   try {
     const nginxPort = await freePort();
-    await writeFile(join(directory, 'nginx.conf'), nginxConf(directory, nginxPort, port));
-    const nginx = pinned([
-      'nginx',
-      '-c',
-      join(directory, 'nginx.conf'),
-      '-p',
-      directory,
-      '-e',
-      join(directory, 'error.log'),
-    ]);
-    children.push(nginx);
-    const program = fileURLToPath(new URL('./http-edge.ts', import.meta.url));
-    const edge = pinned([process.execPath, program, `http://127.0.0.1:${port}`]);
-    children.push(edge);
+    const configuration = join(directory, 'nginx.conf');
+    await writeFile(configuration, nginxConf(directory, nginxPort, port));
+    const nginx = start(['nginx', '-c', configuration, '-p', directory, '-e', join(directory, 'error.log')]);
+    const edge = start([process.execPath, program('./http-edge.ts'), `http://127.0.0.1:${port}`]);
     const edgePort = await firstLine(edge);
-    const urls = { ours: `http://127.0.0.1:${edgePort}/x`, peer: `http://127.0.0.1:${nginxPort}/x` };
-    for (const url of Object.values(urls)) await warm(url);
-    const ours: Loaded[] = [];
-    const peer: Loaded[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      peer.push(await load(urls.peer, nginx.pid));
-      ours.push(await load(urls.ours, edge.pid));
+    const cases: Measured[] = [];
+    for (const each of CASES) {
+      const bare = start([process.execPath, program('./http-bare.ts'), String(each.bytes)]);
+      const at = (to: number | string) => `http://127.0.0.1:${to}/${each.bytes}`;
+      const urls = { ours: at(edgePort), peer: at(nginxPort), bare: at(await firstLine(bare)) };
+      const pids = { ours: edge.pid, peer: nginx.pid, bare: bare.pid };
+      for (const url of Object.values(urls)) await warm(url, each.bytes);
+      cases.push(await measure(each, urls, pids));
+      await stop(bare);
     }
-    const rates = { ours: ours.map(({ rate }) => rate), peer: peer.map(({ rate }) => rate) };
-    const result = { ours: median(rates.ours), peer: median(rates.peer) };
-    const perCpu = {
-      ours: median(ours.map(({ ratePerCpu }) => ratePerCpu)),
-      peer: median(peer.map(({ ratePerCpu }) => ratePerCpu)),
-    };
+    const [first] = cases as [Measured, ...Measured[]];
     return {
       name: 'http',
-      unit: 'requests/s, 10 KB hits, one thread each',
-      ...result,
-      ratio: result.ours / result.peer,
-      runs: rates.ours,
-      peerRuns: rates.peer,
-      spread: { ours: spread(rates.ours), peer: spread(rates.peer) },
-      perCpuSecond: perCpu,
-      p99Ms: { ours: median(ours.map(({ p99Ms }) => p99Ms)), peer: median(peer.map(({ p99Ms }) => p99Ms)) },
+      unit: `requests/s, ${first.name}, one thread each`,
+      ours: first.rate.ours,
+      peer: first.rate.peer,
+      ratio: first.ratio,
+      runs: first.runs.ours,
+      bareNodeHttp: first.rate.bare,
+      cases,
       rssMiB: { ours: await rssMiB(edge.pid), peer: await rssMiB(nginx.pid) },
       against: 'nginx with proxy_cache',
     };
   } finally {
-    for (const child of children) {
-      if (child.exitCode !== null) continue;
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-    }
+    for (const child of children) await stop(child);
     origin.close();
     origin.closeAllConnections();
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function measure(
+  { name, headers }: (typeof CASES)[number],
+  urls: Record<Name, string>,
+  pids: Record<Name, number | undefined>,
+): Promise<Measured> {
+  const loaded: Record<Name, Loaded[]> = { ours: [], peer: [], bare: [] };
+  for (let round = 0; round < ROUNDS; round++)
+    for (const server of NAMES) loaded[server].push(await load(urls[server], pids[server], headers));
+  const each = <T>(of: (runs: readonly Loaded[]) => T): Record<Name, T> => ({
+    ours: of(loaded.ours),
+    peer: of(loaded.peer),
+    bare: of(loaded.bare),
+  });
+  const rate = each((runs) => median(runs.map((it) => it.rate)));
+  const perCpu = each((runs) => median(runs.map((it) => it.ratePerCpu)));
+  return {
+    name,
+    rate,
+    ratio: rate.ours / rate.peer,
+    ratioPerCpu: perCpu.ours / perCpu.peer,
+    p99Ms: each((runs) => median(runs.map((it) => it.p99Ms))),
+    spread: each((runs) => spread(runs.map((it) => it.rate))),
+    runs: each((runs) => runs.map((it) => it.rate)),
+  };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGTERM');
+  await once(child, 'exit');
 }
 
 const spread = (values: readonly number[]): [low: number, high: number] => [
@@ -108,8 +150,8 @@ const spread = (values: readonly number[]): [low: number, high: number] => [
 ];
 
 async function startOrigin(): Promise<Server> {
-  const body = Buffer.alloc(BODY_BYTES, 'presage ');
-  const server = createServer((_request, response) => {
+  const server = createServer((request, response) => {
+    const body = Buffer.alloc(Number(request.url?.slice(1)), 'presage ');
     response.writeHead(200, {
       'content-type': 'application/octet-stream',
       'cache-control': 'max-age=86400',
@@ -145,19 +187,21 @@ async function firstLine(child: ChildProcess): Promise<string> {
 }
 
 /** Asks until the answer comes from the cache. */
-async function warm(url: string): Promise<void> {
+async function warm(url: string, bytes: number): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const answer = await fetch(url).catch(() => undefined);
     const length = (await answer?.arrayBuffer())?.byteLength;
-    if (answer?.status === 200 && length === BODY_BYTES && attempt > 5) return;
+    if (answer?.status === 200 && length === bytes && attempt > 5) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`${url} does not answer`);
 }
 
-async function load(url: string, pid: number | undefined): Promise<Loaded> {
+async function load(url: string, pid: number | undefined, headers: readonly string[]): Promise<Loaded> {
   const before = await cpuSeconds(pid);
-  const command = ['wrk', '-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, '--latency', '--timeout', '30s', url];
+  const fields = headers.flatMap((header) => ['-H', header]);
+  const limits = ['-t1', `-c${CONNECTIONS}`, `-d${SECONDS}s`, '--latency', '--timeout', '30s'];
+  const command = ['wrk', ...limits, ...fields, url];
   const whole = availableParallelism() > 1 ? ['taskset', '-c', '1', ...command] : command;
   const { stdout } = await run_(whole[0]!, whole.slice(1));
   const errors = /Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)/.exec(stdout);
