@@ -80,11 +80,11 @@ describe('the combined log', () => {
   });
 
   it('takes no longer on hostile lines than on others', () => {
-    const started = performance.now();
+    // Anything worse than linear would not end within the test's time, by orders of magnitude.
     for (const part of [' ', '"', '\\', '[', 'a ', '" 200 ', '\\"', '" "'])
-      parseCombined(LINE.slice(0, 47) + part.repeat(20_000), '');
-    for (const part of [' ', 'a ', '- - [', '[']) parseCombined(part.repeat(20_000), '');
-    expect(performance.now() - started).toBeLessThan(500);
+      expect(parseCombined(LINE.slice(0, 47) + part.repeat(500_000), '')).toBeTypeOf('string');
+    for (const part of [' ', 'a ', '- - [', '['])
+      expect(parseCombined(part.repeat(500_000), '')).toBeTypeOf('string');
   });
 });
 
