@@ -291,7 +291,10 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
     actors.router.tell({ type: 'rebuild' });
     actors.forecaster.tell({ type: 'charter', charter, hash: charters.terms().hash });
   };
-  charters.watch(follow);
+  charters.watch((_, { version, hash }) => {
+    follow();
+    events.emit('charter', { version, hash });
+  });
   // Either may have come while the actors started.
   follow();
   enter();

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodeCertificateFile, readText } from '../../../node/adapters/admission-files.ts';
+import { dearmour, decodeCertificateFile, readText } from '../../../node/adapters/admission-files.ts';
 import { loadConfig } from '../../../node/config.ts';
 import { layOut } from '../../../node/demo/layout.ts';
 
@@ -23,10 +23,12 @@ describe('files of a demo cluster', () => {
     const ports = { http: 8001, dns: 8002, p2p: 8003 };
     const time = { offset: -123_456_789_012_345, speed: 180 };
     await layOut(directory, { pops, ports, originPort: 9, time, epochMs: 1000 });
+    const founders = new Set<string | undefined>();
     for (const pop of pops) {
       const config = loadConfig({ file: join(pop.directory, 'presage.toml'), env: {} });
       expect(config.http.listen).toEqual({ host: pop.address, port: 8001 });
       expect(config.clock).toEqual(time);
+      founders.add(config.cluster.founders);
       expect(config.dataDir).toBe(join(pop.directory, 'data'));
       const path = config.cluster.certificate ?? '';
       expect(
@@ -35,5 +37,10 @@ describe('files of a demo cluster', () => {
       expect(config.p2p.bootstrap).toHaveLength(pop.region < 2 ? 1 : 2);
       for (const address of config.p2p.bootstrap) expect(address).not.toContain(pop.address);
     }
+    const [list] = founders;
+    expect(founders.size).toBe(1);
+    expect(dearmour('FOUNDERS', await readText(list ?? '', 'founders'), 'founders').length).toBeGreaterThan(
+      600,
+    );
   });
 });

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { labelOfKey16 } from '../../../node/dns/label.ts';
+import { LiveGeography } from '../../../node/live-geography.ts';
 import { loneCharter } from '../../../node/lone-charter.ts';
+import { resourceHosts } from '../../../node/resource-hosts.ts';
 import { Sites } from '../../../node/sites.ts';
-import type { ResourceKey, SiteId } from '../../../protocol/ids.ts';
+import type { Site } from '../../../protocol/charter.ts';
+import type { Key16, RegionId, ResourceKey, SiteId } from '../../../protocol/ids.ts';
 
 const lone = loneCharter({
   region: 'local',
@@ -26,6 +30,51 @@ describe('sites', () => {
   it('are unknown where no site takes every host', () => {
     expect(new Sites({ sites: [named] }).ofHost('other.example')).toBeUndefined();
     expect(new Sites({ sites: [] }).ofHost('')).toBeUndefined();
+  });
+});
+
+describe('a charter that comes into force', () => {
+  const at = (id: string, host: string, zone: string): Site => ({
+    ...{ ...fallback!, id: id as SiteId, hosts: [host], zone },
+  });
+  const before = {
+    ...lone,
+    sites: [at('a', 'a.example', 'a.test'), at('gone', 'gone.example', 'gone.test')],
+  };
+  const after = { ...lone, sites: [at('a', 'b.example', 'a.test'), at('new', 'new.example', 'new.test')] };
+
+  it('replaces all sites at once', () => {
+    const sites = new Sites(before);
+    sites.replace(after);
+    expect(
+      ['a.example', 'b.example', 'new.example', 'gone.example'].map((host) => sites.ofHost(host)?.id),
+    ).toEqual([undefined, 'a', 'new', undefined]);
+    expect(sites.ofId('gone' as SiteId)).toBeUndefined();
+    sites.replace(lone);
+    expect(sites.ofHost('gone.example')?.id).toBe('default');
+  });
+
+  it('gives the names of single resources the hosts of its own zones', () => {
+    let charter = before;
+    const hostOf = resourceHosts(() => charter, { get: () => undefined });
+    const label = labelOfKey16('00112233445566778899aabbccddeeff' as Key16);
+    expect(hostOf(`${label}.r.gone.test`)).toBe('gone.example');
+    charter = after;
+    expect(hostOf(`${label}.r.gone.test`)).toBeUndefined();
+    expect(hostOf(`${label}.r.new.test`)).toBe('new.example');
+    expect(hostOf(`${label}.r.a.test`)).toBe('b.example');
+  });
+
+  it('places clients by its own networks', () => {
+    const network = (region: string) => ({
+      ...{ ...lone, regions: [region as RegionId], defaultRegion: 'local' as RegionId },
+      networks: [{ cidr: '192.0.2.0/24', region: region as RegionId }],
+    });
+    const geography = new LiveGeography(network('eu'), () => ({ country: 'US', prefixLength: 8 }));
+    expect(geography.locateText('192.0.2.9')).toMatchObject({ region: 'eu', by: 'network' });
+    geography.replace({ ...network('us'), countries: { US: 'us' as RegionId } });
+    expect(geography.locateText('192.0.2.9')).toMatchObject({ region: 'us', by: 'network' });
+    expect(geography.locate(Uint8Array.of(198, 51, 100, 1))).toMatchObject({ region: 'us', by: 'country' });
   });
 });
 
