@@ -31,7 +31,7 @@ import type {
 } from './mind-answers.ts';
 import { preferredOf } from './preferred.ts';
 import type { Series } from './series.ts';
-import { type Signal, Signals } from './signals.ts';
+import { type Expectation, type Signal, Signals } from './signals.ts';
 import { trainingSeries } from './training-series.ts';
 import { type Trend, Trends } from './trends.ts';
 
@@ -359,13 +359,13 @@ export class Mind {
   }
 
   /** Requests expected of a pair within the horizon. */
-  readonly #expected = (key16: Key16, region: RegionId): number => {
+  readonly #expected: Expectation = (key16, region) => {
     const forecast = this.#forecasts.get(key16 + region);
-    if (forecast) return forecast.mean / 1000;
+    if (forecast) return { requests: forecast.mean / 1000, first: false };
     const { regions, reasons } = this.#foresight.explain(key16);
     if (regions.some((one) => one.region === region))
-      return (this.#usual(key16, region) * this.#charter.horizonMs) / 60_000;
-    return reasons.find((one) => one.region === region)?.expected ?? 0;
+      return { requests: (this.#usual(key16, region) * this.#charter.horizonMs) / 60_000, first: false };
+    return { requests: reasons.find((one) => one.region === region)?.expected ?? 0, first: true };
   };
 
   #usual(key16: Key16, region: RegionId): number {

@@ -31,7 +31,7 @@ const MEMORY = 1_000;
 /** No claim goes beyond this factor. */
 const FACTOR_MAX = 200;
 /** Nats that one outcome may win at most; one viral hit shall not carry a source. */
-const WIN_MAX = 4;
+const WIN_MAX = 2;
 /** Nats from which a source is believed at all (chance alone: one in e^4 a try), and fully. */
 const GAIN_OPEN = 4;
 const GAIN_FULL = 8;

@@ -23,8 +23,15 @@ export interface SignalsOptions {
   horizonMs(): number;
 }
 
-/** Requests that are expected of a (resource, region) within a horizon from now, without any signal. */
-export type Expectation = (key16: Key16, region: RegionId) => number;
+/** What is expected of a (resource, region) within a horizon from now. */
+export type Expectation = (
+  key16: Key16,
+  region: RegionId,
+) => {
+  readonly requests: number;
+  /** Nobody there has asked for it yet: what is expected is a first request, and only that counts. */
+  readonly first: boolean;
+};
 
 /** Resources with a signal in force; what is oldest gives way. */
 const KEYS_MAX = 20_000;
@@ -52,6 +59,7 @@ interface Voice {
 /** One region of a signal whose outcome is awaited. */
 interface Part extends SignalOutcome {
   readonly pair: string;
+  readonly first: boolean;
   came: number;
 }
 
@@ -98,8 +106,9 @@ export class Signals {
     if (this.#trials.has(id) || open >= TRIALS_OF_SOURCE_MAX || this.#trials.size >= TRIALS_MAX) return true;
     const regions = region === undefined ? this.#options.regions().slice(0, REGIONS_MAX) : [region];
     const parts = regions.map((one): Part => {
-      const usual = Math.max(LEAST_EXPECTED, expected(key16, one));
-      return { pair: key16 + one, expected: usual, claimed: gate.factor(strength, usual), came: 0 };
+      const { requests, first } = expected(key16, one);
+      const usual = Math.max(LEAST_EXPECTED, requests);
+      return { pair: key16 + one, first, expected: usual, claimed: gate.factor(strength, usual), came: 0 };
     });
     this.#trials.set(id, { source, strength, until: now + this.#options.horizonMs(), parts });
     this.#trialsOf.set(source, open + 1);
@@ -116,7 +125,9 @@ export class Signals {
     if (this.#trials.size === 0) return;
     for (const { key16, regions } of resources) {
       for (const { region, count } of regions) {
-        for (const part of this.#awaited.get(key16 + region) ?? []) part.came += count;
+        for (const part of this.#awaited.get(key16 + region) ?? []) {
+          part.came = part.first ? 1 : part.came + count;
+        }
       }
     }
   }

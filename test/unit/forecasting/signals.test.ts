@@ -19,6 +19,8 @@ const window = (
     regions: [{ region, count, bytes: 0 }],
   })),
 });
+const two = () => ({ requests: 2, first: false });
+const one = () => ({ requests: 1, first: false });
 const fresh = () => new Signals({ regions: () => [eu, us], horizonMs: () => HORIZON });
 
 /** `rounds` horizons with ten signals each, of which `came` tells the requests. */
@@ -27,7 +29,7 @@ function live(signals: Signals, rounds: number, came: (n: number) => number, sou
     const now = round * HORIZON;
     for (let i = 0; i < 10; i += 1) {
       const n = round * 10 + i;
-      signals.heard({ source, key16: key(n), strength: 4, at: now, region: eu }, now, () => 2);
+      signals.heard({ source, key16: key(n), strength: 4, at: now, region: eu }, now, two);
       signals.came(window([[n, eu, came(n)]]));
     }
     signals.mature(now + HORIZON);
@@ -38,13 +40,13 @@ function live(signals: Signals, rounds: number, came: (n: number) => number, sou
 describe('signals', () => {
   it('move nothing before they have proved themselves, then as far as their record goes', () => {
     const signals = fresh();
-    signals.heard({ source: 'feed', key16: key(999), strength: 4, at: 0 }, 0, () => 2);
+    signals.heard({ source: 'feed', key16: key(999), strength: 4, at: 0 }, 0, two);
     expect(signals.uplift(key(999), eu, 0, 2)).toBe(1);
     const now = live(signals, 12, () => 10);
     const [row] = signals.rows();
     expect(row).toMatchObject({ source: 'feed', trust: 1, open: 0, judged: 121 });
     expect(row?.uplift).toBeGreaterThan(4);
-    signals.heard({ source: 'feed', key16: key(5_000), strength: 4, at: now }, now, () => 2);
+    signals.heard({ source: 'feed', key16: key(5_000), strength: 4, at: now }, now, two);
     expect(signals.uplift(key(5_000), eu, now, 2)).toBeGreaterThan(4);
     // It fades with what has had time to come, and ends with its horizon.
     expect(signals.uplift(key(5_000), eu, now + HOUR, 2)).toBeCloseTo(
@@ -63,7 +65,7 @@ describe('signals', () => {
   it('raise all of a forecast, and leave others as they are', () => {
     const signals = fresh();
     const now = live(signals, 12, () => 10);
-    signals.heard({ source: 'feed', key16: key(5_000), strength: 4, at: now, region: eu }, now, () => 2);
+    signals.heard({ source: 'feed', key16: key(5_000), strength: 4, at: now, region: eu }, now, two);
     const forecast = {
       id: '',
       model: 'ses',
@@ -100,6 +102,23 @@ describe('signals', () => {
     expect(believed).toBeLessThan(5);
   });
 
+  it('are judged on first requests alone where nobody has asked before', () => {
+    const signals = fresh();
+    // One pair in four is asked for, as expected, and then forty times: the signal has added nothing.
+    for (let round = 0; round < 100; round += 1) {
+      const now = round * HORIZON;
+      for (let i = 0; i < 4; i += 1) {
+        const signal = { source: 'feed', key16: key(round * 4 + i), strength: 4, at: now, region: eu };
+        signals.heard(signal, now, () => ({ requests: 0.25, first: true }));
+      }
+      signals.came(window([[round * 4, eu, 40]]));
+      signals.mature(now + HORIZON);
+    }
+    const [row] = signals.rows();
+    expect(row).toMatchObject({ judged: 400, trust: 0 });
+    expect(row?.uplift).toBeCloseTo(1, 1);
+  });
+
   it('lose belief when they turn useless', () => {
     const signals = fresh();
     live(signals, 12, () => 10);
@@ -111,17 +130,17 @@ describe('signals', () => {
   it('are bounded in sources, keys and open outcomes, and refuse what is no strength', () => {
     const signals = fresh();
     for (let i = 0; i < 100; i += 1)
-      signals.heard({ source: `s${i}`, key16: key(1), strength: 1, at: 0 }, 0, () => 1);
+      signals.heard({ source: `s${i}`, key16: key(1), strength: 1, at: 0 }, 0, one);
     expect(signals.rows()).toHaveLength(64);
     for (let n = 0; n < 25_000; n += 1)
-      signals.heard({ source: 's1', key16: key(n), strength: 1, at: 0 }, 0, () => 1);
+      signals.heard({ source: 's1', key16: key(n), strength: 1, at: 0 }, 0, one);
     expect(signals.size).toBe(20_000);
     expect(signals.rows().find(({ source }) => source === 's1')?.open).toBe(5_000);
     signals.mature(HORIZON);
     expect(signals.size).toBe(0);
     expect(signals.rows().reduce((sum, { open }) => sum + open, 0)).toBe(0);
     for (const strength of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
-      expect(signals.heard({ source: 's1', key16: key(1), strength, at: 0 }, 0, () => 1)).toBe(false);
+      expect(signals.heard({ source: 's1', key16: key(1), strength, at: 0 }, 0, one)).toBe(false);
   });
 
   it('keep what was learned of a source through a restart, and refuse what is damaged', () => {
