@@ -16,7 +16,7 @@ export interface OperatorOperation {
 }
 
 /** What a decision says of it. */
-type DecidedWord = Pick<Decision, 'charter' | 'banned' | 'certificate'>;
+type DecidedWord = Pick<Decision, 'charter' | 'banned' | 'certificate' | 'roster'>;
 
 /**
  * What the operator says to all PoPs, as it changes while the daemon runs: charter, founders, revocations; and this
@@ -89,7 +89,7 @@ export class OperatorWord {
     if (!this.#decision) return;
     const charter = this.charters.operationFor(this.#decision.charter);
     if (charter) this.#propose({ purpose: 'charter', operation: charter });
-    const ban = this.revocations.operationFor(this.#decision.banned);
+    const ban = this.revocations.operationFor(this.#decision.banned, this.#decision.roster.length);
     if (ban) this.#propose({ purpose: 'ban', operation: ban });
     const renewal = this.#renewal(this.#decision.certificate);
     if (renewal) this.#propose({ purpose: 'renewal', operation: renewal });

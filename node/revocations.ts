@@ -1,7 +1,7 @@
 import { codeOf, PresageError } from '../protocol/errors.ts';
 import type { Genesis } from '../protocol/genesis.ts';
 import type { Log } from '../protocol/ports.ts';
-import { OPERATION_BYTES } from '../protocol/proposal.ts';
+import { operationBytesMax } from '../protocol/proposal.ts';
 import { verifyRevocations } from '../protocol/revocation.ts';
 import { encodeOperation } from '../protocol/roster-operations.ts';
 import { dearmour, readText } from './adapters/admission-files.ts';
@@ -52,16 +52,16 @@ export class Revocations {
     );
   }
 
-  /** What this PoP proposes: the newest list, if that is newer than the decided one. */
-  operationFor(decided: number): Uint8Array | undefined {
+  /** What this PoP proposes in a roster of so many: the newest list, if that is newer than the decided one. */
+  operationFor(decided: number, members: number): Uint8Array | undefined {
     const newest = this.#newest;
     if (!newest || newest.version <= decided) return undefined;
     const operation = encodeOperation({ kind: 'ban', revocations: newest.sealed });
-    if (operation.length <= OPERATION_BYTES) return operation;
+    if (operation.length <= operationBytesMax(members)) return operation;
     if (this.#warned < newest.version) {
       this.#warned = newest.version;
       this.#log.warn('the list of revocations is too long to be decided; it holds where peers tell of it', {
-        bytes: operation.length,
+        ...{ bytes: operation.length, most: operationBytesMax(members) },
       });
     }
     return undefined;

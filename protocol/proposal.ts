@@ -98,6 +98,10 @@ export interface Proposal {
 export const proposalBytesMax = (size: number): number =>
   Math.min(PROPOSAL_BYTES, Math.floor(HEIGHT_BYTES / Math.max(1, size)));
 
+/** How long an operation may be that a proposal in such a roster has room for: operations take half of it at most. */
+export const operationBytesMax = (size: number): number =>
+  Math.min(OPERATION_BYTES, Math.floor(proposalBytesMax(size) / 2) - 8);
+
 const siteId = v.pipe(
   text(64, 1),
   v.regex(/^[a-z0-9][a-z0-9._-]*$/, 'id of a site'),

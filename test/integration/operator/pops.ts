@@ -22,10 +22,11 @@ import { seededRandom } from '../../../protocol/random.ts';
 import { CountingMetrics, StepClock, silentLog } from '../../step-clock.ts';
 
 /** What `operator.decided` is told before a charter or a ban has been decided. */
-export const NOTHING: Pick<Decision, 'charter' | 'banned' | 'certificate'> = {
+export const NOTHING: Pick<Decision, 'charter' | 'banned' | 'certificate' | 'roster'> = {
   charter: NO_CHARTER,
   banned: 0,
   certificate: undefined,
+  roster: [],
 };
 
 /** A PoP as far as its operator's word goes. */

@@ -181,7 +181,7 @@ describe('revocations', () => {
     await c.word.reread();
     const ban = c.proposed.find(({ purpose }) => purpose === 'ban');
     expect(decodeOperation(ban!.operation).kind).toBe('ban');
-    expect(c.word.revocations.operationFor(1)).toBeUndefined();
+    expect(c.word.revocations.operationFor(1, 3)).toBeUndefined();
     expect(b!.revoked).toEqual([]);
     b!.word.decided({ ...NOTHING, banned: 1 });
     await cluster.clock.advance(20_000);
@@ -198,9 +198,11 @@ describe('revocations', () => {
     }));
     const { genesis, key } = cluster.operator;
     a.word.revocations.learned(issueRevocations({ genesis, version: 3, revoked }, key));
-    expect(a.word.revocations.operationFor(0)).toBeUndefined();
-    a.word.revocations.learned(issueRevocations({ genesis, version: 4, revoked: revoked.slice(0, 9) }, key));
-    expect(a.word.revocations.operationFor(0)).toBeDefined();
+    expect(a.word.revocations.operationFor(0, 4)).toBeUndefined();
+    a.word.revocations.learned(issueRevocations({ genesis, version: 4, revoked: revoked.slice(0, 90) }, key));
+    expect(a.word.revocations.operationFor(0, 4)).toBeDefined();
+    // The more propose, the less room each has.
+    expect(a.word.revocations.operationFor(0, 300)).toBeUndefined();
   });
 });
 
