@@ -1,3 +1,4 @@
+import { ZoneKey } from '../../node/dns/dnssec/key.ts';
 import { createDnsServer } from '../../node/dns/server.ts';
 import { createGeography } from '../../protocol/geography.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../../protocol/ids.ts';
@@ -55,9 +56,10 @@ const table = RoutingTable.build({
   epoch: 1,
 });
 const geography = createGeography(charter);
+const signed = process.argv.includes('--signed');
 const server = createDnsServer(
   {
-    zones: [{ name: 'cdn.example.', site }],
+    zones: [{ name: 'cdn.example.', site, keys: signed ? [ZoneKey.generate()] : [] }],
     rateLimit: { answersPerSecond: 0, errorsPerSecond: 0 },
     batch: process.argv.includes('--batch'),
   },

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { labelOfKey16 } from '../../node/dns/label.ts';
 import type { Key16 } from '../../protocol/ids.ts';
 import type { BenchResult } from './bench.ts';
+import { VerifyingClients } from './dns-clients.ts';
 
 /** Names in the mix, as many as the acceptance asks for. */
 const NAMES = 10_000;
@@ -20,8 +21,13 @@ const SUBNET = '8:00011800c61207';
 
 const execute = promisify(execFile);
 
+/** Malformed packets a second that are sent while real clients are served. */
+const FLOOD_PER_SECOND = 20_000;
+
 interface Contender {
   readonly name: string;
+  /** Further arguments of dnsperf. */
+  readonly asks?: readonly string[];
   readonly port: number;
   readonly process: ChildProcess;
 }
@@ -41,6 +47,8 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
     const queries = join(dir, 'queries');
     writeFileSync(queries, names.map((label) => `${label}.r.cdn.example A\n`).join(''));
     contenders.push(await startOurs('presage', ['--batch']), await startOurs('presage-unbatched', []));
+    // With signatures, asked for by every client (DO): each name and PoP is signed once, then remembered.
+    contenders.push({ ...(await startOurs('presage-signed', ['--batch', '--signed'])), asks: ['-D'] });
     contenders.push(await startGdnsd(dir, names));
     const powerDns = await startPowerDns(dir, names).catch(() => undefined);
     if (powerDns) contenders.push(powerDns);
@@ -57,6 +65,8 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
     }
     const p99Ms: Record<string, number> = {};
     for (const contender of contenders) p99Ms[contender.name] = await pacedP99(contender, queries);
+
+    const flood = await underFlood(contenders[1]!, names);
 
     const ours = median(rates.get('presage')!);
     const peer = median(rates.get('gdnsd')!);
@@ -76,6 +86,7 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
       cpuMicrosPerQuery: medians(cpuMicros),
       p99Ms,
       pacedPerSecond: PACED_PER_SECOND,
+      flood,
       cores: cpus().length,
     };
   } finally {
@@ -221,7 +232,7 @@ async function load(
   const before = ticksOf(contender);
   const { stdout } = await execute('taskset', [
     ...['-c', '1', 'dnsperf', ...args],
-    ...['-c', '4', '-q', '200', '-E', SUBNET],
+    ...['-c', '4', '-q', '200', '-E', SUBNET, ...(contender.asks ?? [])],
   ]);
   const ticks = ticksOf(contender) - before;
   const completed = Number(/Queries completed:\s+(\d+)/.exec(stdout)?.[1] ?? 0);
@@ -233,12 +244,40 @@ async function load(
   };
 }
 
+/**
+ * Real clients that verify every answer, in peace and under a flood of malformed packets; answers a second each. The
+ * clients and the flood share the other core.
+ */
+async function underFlood({ port }: Contender, names: readonly string[]): Promise<Record<string, unknown>> {
+  const clients = new VerifyingClients(
+    port,
+    names.slice(0, 1_000).map((label) => `${label}.r.cdn.example`),
+  );
+  await clients.learn();
+  const peace = await clients.verify(RUN_SECONDS);
+  const flooder = fileURLToPath(new URL('./dns-flooder.ts', import.meta.url));
+  const flooding = execute('taskset', [
+    ...['-c', '1', process.execPath, flooder],
+    ...[`${port}`, `${FLOOD_PER_SECOND}`, `${RUN_SECONDS + 1}`],
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const flooded = await clients.verify(RUN_SECONDS);
+  const malformed = Number((await flooding).stdout);
+  return {
+    malformedPerSecond: Math.round(malformed / (RUN_SECONDS + 1)),
+    clientsPerSecond: Math.round(flooded.right / RUN_SECONDS),
+    clientsPerSecondInPeace: Math.round(peace.right / RUN_SECONDS),
+    ratio: Math.round((100 * flooded.right) / Math.max(1, peace.right)) / 100,
+    ...{ wrong: flooded.wrong, askedAgain: flooded.lost },
+  };
+}
+
 /** The 99th percentile of latency at a fixed rate, ms. */
 async function pacedP99(contender: Contender, queries: string): Promise<number> {
   const args = ['-s', '127.0.0.1', '-p', `${contender.port}`, '-d', queries, '-l', '2', '-v'];
   const { stdout } = await execute(
     'taskset',
-    ['-c', '1', 'dnsperf', ...args, '-Q', `${PACED_PER_SECOND}`, '-E', SUBNET],
+    ['-c', '1', 'dnsperf', ...args, '-Q', `${PACED_PER_SECOND}`, '-E', SUBNET, ...(contender.asks ?? [])],
     { maxBuffer: 64 << 20 },
   );
   const latencies = [...stdout.matchAll(/^> NOERROR \S+ A (\d+\.\d+)$/gm)].map(([, seconds]) =>
