@@ -8,6 +8,9 @@ import type { Turn } from './turns.ts';
 export const VECTOR_RESOURCES = 20_000;
 /** A target within this share of the old value (one in 2ⁿ) moves nothing, so that the plan does not flutter. */
 const HYSTERESIS = 4;
+/** Of what fades: a twentieth of a request over the horizon, and half a percent of belief, thousandths. */
+const EXPECTED_MIN = 50;
+const CREDIT_MIN = 5;
 
 /** Smoothed demand of one region for one resource. */
 export interface VectorCell {
@@ -65,35 +68,31 @@ export function moveVector(
     const inTurn = order <= 0 && a >= turn.first && a < turn.end;
     if (order <= 0) a += 1;
     if (order >= 0) b += 1;
-    const steps = inTurn ? turn.steps : 1;
     const isDue = (site: SiteId, region: RegionId) => due(site, region, inTurn);
-    if (order >= 0) keep(followed(order === 0 ? before : undefined, now!, steps, isDue));
-    else keep(inTurn ? faded(before!, steps, isDue) : before!);
+    if (order >= 0) keep(followed(order === 0 ? before : undefined, now!, inTurn ? turn : NO_TURN, isDue));
+    else keep(inTurn ? faded(before!, turn, isDue) : before!);
   }
   return moved.length <= VECTOR_RESOURCES ? moved : mostValuable(moved);
 }
 
 type IsDue = (site: SiteId, region: RegionId) => boolean;
+type Pace = Pick<Turn, 'steps' | 'fade'>;
+/** Of what is spoken of before its turn. */
+const NO_TURN: Pace = { steps: 1, fade: 1 };
 
-function faded(resource: VectorResource, steps: number, due: IsDue): VectorResource {
+function faded(resource: VectorResource, { fade }: Pace, due: IsDue): VectorResource {
   const cells = resource.cells.flatMap((cell) =>
-    due(resource.site, cell.region) ? worthKeeping(fadedCell(cell, steps)) : [cell],
+    due(resource.site, cell.region) ? fadedCell(cell, fade) : [cell],
   );
   return { ...resource, cells };
 }
 
-/** What nobody speaks of any more halves with each step. */
-const fadedCell = (cell: VectorCell, steps: number): VectorCell => {
+/** What nobody speaks of any more halves with each step; the rest of it is not worth a place. */
+const fadedCell = (cell: VectorCell, steps: number): VectorCell[] => {
   const expected = cell.expected >> steps;
   const credit = cell.credit >> steps;
-  // Where the content is outlives the demand, but not for ever.
-  return {
-    ...cell,
-    expected,
-    chance: cell.chance >> steps,
-    credit,
-    holder: cell.holder && expected + credit > 0,
-  };
+  if (expected < EXPECTED_MIN && credit < CREDIT_MIN) return [];
+  return [{ ...cell, expected, chance: cell.chance >> steps, credit }];
 };
 
 const worthKeeping = (cell: VectorCell): VectorCell[] =>
@@ -102,7 +101,7 @@ const worthKeeping = (cell: VectorCell): VectorCell[] =>
 function followed(
   before: VectorResource | undefined,
   { key16, site, sizeClass, cells: agreed }: AgreedResource,
-  steps: number,
+  { steps, fade }: Pace,
   due: IsDue,
 ): VectorResource {
   const known = new Map(before?.cells.map((cell) => [cell.region, cell]));
@@ -114,7 +113,7 @@ function followed(
     cells.push(...worthKeeping(weighed ? followedCell(old, now, steps) : old));
   }
   for (const old of known.values()) {
-    cells.push(...(due(site, old.region) ? worthKeeping(fadedCell(old, steps)) : [old]));
+    cells.push(...(due(site, old.region) ? fadedCell(old, fade) : [old]));
   }
   cells.sort((a, b) => byBytes(a.region, b.region));
   return { key16, site, sizeClass, cells };

@@ -1,7 +1,6 @@
 import type { Committees } from './committee.ts';
 import { type DecidedState, turnAfter } from './decided-state.ts';
 import {
-  smooth,
   VECTOR_RESOURCES,
   type VectorCell,
   type VectorResource,
@@ -32,6 +31,8 @@ import { isDue, tuningKey } from './tuning.ts';
 const FLAG_MOVE = 125;
 /** What the count of an established series counts beside credit: a doubling moves tiers, not bytes. */
 const EXPECTED_MOVE = 250;
+/** A change of less than one in so many waits for its turn: so far apart may what PoPs say of one thing lie. */
+const CHANGE_MIN = 4;
 /** Heads of the four lists of a body, and of the body. */
 const LIST_BYTES = 24;
 
@@ -95,8 +96,8 @@ export function entryOf(
 }
 
 /**
- * How far what a PoP says of a resource is from what is decided, in credited chance per byte: nothing where the
- * decided value would not move.
+ * How far what a PoP says of a resource is from what is decided, in credited chance per byte: nothing where it is so
+ * little that it can wait for the resource's turn.
  */
 export function moveOf(
   { cells, sizeClass }: ProposalEntry,
@@ -116,19 +117,22 @@ export function moveOf(
 }
 
 function cellMove(cell: ProposalCell, old: VectorCell): number {
-  let sum = smooth(old.credit, cell.credit) === old.credit ? 0 : Math.abs(cell.credit - old.credit);
+  let sum = isFar(old.credit, cell.credit) ? Math.abs(cell.credit - old.credit) : 0;
   if ((cell.holder === 1) !== old.holder || (cell.held === 1) !== old.held) sum += FLAG_MOVE;
-  if (cell.held === 1 && smooth(old.expected, cell.mean) !== old.expected) {
+  if (cell.held === 1 && isFar(old.expected, cell.mean)) {
     const most = Math.max(1, cell.mean, old.expected);
     sum += scaled(Math.abs(cell.mean - old.expected), EXPECTED_MOVE, most);
   }
   return sum;
 }
 
+const isFar = (old: number, now: number): boolean => CHANGE_MIN * Math.abs(now - old) > Math.max(old, now);
+
 /**
  * The body of a proposal for the height after `state`, sorted and within its limits. First what is scored; then what
- * has its turn, so that it stays known; then what is new or has changed most. All PoPs cut alike: moves are compared
- * by their order of magnitude, and between equals a hash decides that changes with the height.
+ * has its turn, so that it stays known; half of the rest is for what is new, then comes what has changed. All PoPs cut
+ * alike: moves are compared by their order of magnitude, and between equals a hash decides that changes with the
+ * height.
  */
 export function buildProposal(view: ProposalView, state: DecidedState, committees: Committees): Uint8Array {
   const limit = proposalBytesMax(state.members.length);
@@ -141,10 +145,14 @@ export function buildProposal(view: ProposalView, state: DecidedState, committee
   const bare = encodeProposal({ ...head, entries: [] });
   const room = new Room(limit - bare.length - LIST_BYTES, new Set(head.uses.map(({ site }) => site)));
   if (view.silent !== true) {
-    const { asked, repeated, moved } = spokenOn(view, state, committees);
+    const { asked, repeated, fresh, changed } = spokenOn(view, state, committees);
     for (const entry of asked) room.take(entry);
     for (const entry of repeated) room.take(entry);
-    for (const { entry } of moved) if (!room.take(entry)) break;
+    const half = quotient(room.left, 2);
+    let taken = 0;
+    while (taken < fresh.length && room.left > half && room.take(fresh[taken]!.entry)) taken += 1;
+    for (const { entry } of changed) if (!room.take(entry)) break;
+    for (const { entry } of fresh.slice(taken)) if (!room.take(entry)) break;
   }
   const entries = room.entries.sort((a, b) => byBytes(a.key16, b.key16));
   return encodeProposal({ ...head, entries });
@@ -177,7 +185,8 @@ function spokenOn(view: ProposalView, state: DecidedState, committees: Committee
   const least = vector.length < VECTOR_RESOURCES ? 0 : Math.min(...vector.map(worthOf));
   const asked: ProposalEntry[] = [];
   const repeated: ProposalEntry[] = [];
-  const moved: Move[] = [];
+  const fresh: Move[] = [];
+  const changed: Move[] = [];
   const seen = new Set<Key16>();
   for (const resource of view.resources) {
     const { key16, site } = resource;
@@ -194,7 +203,7 @@ function spokenOn(view: ProposalView, state: DecidedState, committees: Committee
       const move = moveOf(entry, place === undefined ? undefined : vector[place], due);
       if (move <= 0 || (place === undefined && move < least)) continue;
       const lot = rendezvousWeight(hash32(key16), height);
-      moved.push({ entry, magnitude: 32 - Math.clz32(move), lot });
+      (place === undefined ? fresh : changed).push({ entry, magnitude: 32 - Math.clz32(move), lot });
     }
   }
   for (const { key16, site, sizeClass } of sample.keys) {
@@ -202,18 +211,20 @@ function spokenOn(view: ProposalView, state: DecidedState, committees: Committee
     const resource = { key16, site, size: sizeOfClass(sizeClass), demand: [] };
     asked.push(entryOf(resource, view, scored.get(key16)));
   }
-  moved.sort((a, b) => b.magnitude - a.magnitude || b.lot - a.lot || byBytes(a.entry.key16, b.entry.key16));
-  return { asked, repeated, moved };
+  return { asked, repeated, fresh: fresh.sort(byMagnitude), changed: changed.sort(byMagnitude) };
 }
+
+const byMagnitude = (a: Move, b: Move): number =>
+  b.magnitude - a.magnitude || b.lot - a.lot || byBytes(a.entry.key16, b.entry.key16);
 
 /** Entries that fit into so many bytes, with the names that they are the first to mention. */
 class Room {
   readonly entries: ProposalEntry[] = [];
   readonly #names: Set<string>;
-  #left: number;
+  left: number;
 
   constructor(bytes: number, names: ReadonlySet<string>) {
-    this.#left = bytes;
+    this.left = bytes;
     this.#names = new Set(names);
   }
 
@@ -222,8 +233,8 @@ class Room {
     let cost = entryBytes(entry);
     const names = [entry.site, ...entry.cells.map(({ region }) => region)];
     for (const name of names) if (!this.#names.has(name)) cost += name.length + 2;
-    if (cost > this.#left || this.entries.length >= PROPOSAL_RESOURCES) return false;
-    this.#left -= cost;
+    if (cost > this.left || this.entries.length >= PROPOSAL_RESOURCES) return false;
+    this.left -= cost;
     for (const name of names) this.#names.add(name);
     this.entries.push(entry);
     return true;

@@ -5,18 +5,23 @@ import { proposalBytesMax } from './proposal.ts';
 
 /**
  * A height's proposals have no room for all that is known, and most of it has not changed. So PoPs repeat it by
- * turns: each height takes up, in the order of keys, where the one before left off, and half of a proposal is for
- * that. As the turn follows from the decided state, all correct PoPs list the same keys at the same height; and as
- * keys are hashes, resources of all kinds take part in each.
+ * turns: each height takes up, in the order of keys, where the one before left off. As the turn follows from the
+ * decided state, all correct PoPs list the same keys at the same height; and as keys are hashes, resources of all
+ * kinds take part in each. What nobody repeats in its turn is on its way out.
  */
 
 /** About what an entry of a proposal takes, and each of its regions. */
 const ENTRY_BYTES = 26;
 const CELL_BYTES = 20;
-/** Share of a proposal, one in so many, that is for turns; what is new or has changed gets the rest. */
+/** What of a proposal is for turns: half of a summary, so that agreeing costs less than telling what was seen. */
+const TURN_BYTES = 32 * 1024;
+/** At most that share of a proposal, one in so many; what is new or has changed gets the rest. */
 const SHARE = 2;
-/** Heights that one turn makes up for at most: after a longer cycle old demand follows still more slowly. */
+/** However little is known, it is not repeated more often than once in so many heights. */
+const HEIGHTS_MIN = 4;
+/** Heights that one turn makes up for at most, in following what is said and in fading where nothing is. */
 const STEPS_MAX = 4;
+const FADE_MAX = 8;
 
 /** Where the turns stand. */
 export interface Turns {
@@ -34,8 +39,9 @@ export interface Turn {
   readonly end: number;
   /** Heights that it takes until all have had their turn, about. */
   readonly heights: number;
-  /** Heights' worth of smoothing and fading that this turn makes up for. */
+  /** Heights that this turn makes up for: in following what is said, and in fading where nothing is. */
   readonly steps: number;
+  readonly fade: number;
 }
 
 /** About what a proposal takes that lists a resource. */
@@ -53,20 +59,16 @@ export function turnOf(
   pops: number,
   speakers: number,
 ): Turn {
-  const room = quotient(
-    product(quotient(proposalBytesMax(pops), SHARE), Math.max(1, pops)),
-    Math.max(1, speakers),
-  );
+  const each = Math.min(TURN_BYTES, quotient(proposalBytesMax(pops), SHARE));
+  const all = quotient(product(each, Math.max(1, pops)), Math.max(1, speakers));
   let total = 0;
   for (const resource of vector) total += costOf(resource);
+  const room = Math.min(all, Math.ceil(total / HEIGHTS_MIN));
   const first = firstFrom(vector, from);
   let end = first;
-  for (let left = room; end < vector.length; end += 1) {
-    left -= costOf(vector[end]!);
-    if (left < 0) break;
-  }
-  const heights = Math.max(1, Math.ceil(total / room));
-  return { first, end, heights, steps: Math.min(STEPS_MAX, heights) };
+  for (let spent = 0; end < vector.length && spent < room; end += 1) spent += costOf(vector[end]!);
+  const heights = Math.max(1, Math.min(vector.length, Math.ceil(total / Math.max(1, room))));
+  return { first, end, heights, steps: Math.min(STEPS_MAX, heights), fade: Math.min(FADE_MAX, heights) };
 }
 
 /** Where the turns stand after one, by the vector that it was a turn of. */
