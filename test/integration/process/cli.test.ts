@@ -114,8 +114,8 @@ const COMMANDS: readonly (readonly [
   ],
   [
     'dns.set',
-    ['dns', 'set', 'a.example', 'TXT', 'v', '--ttl', '60'],
-    { name: 'a.example', type: 'TXT', value: 'v', ttlSeconds: 60 },
+    ['dns', 'set', 'a.example', 'TXT', 'v', '--ttl', '60', '--wait', '--timeout', '2000'],
+    { name: 'a.example', type: 'TXT', value: 'v', ttlSeconds: 60, wait: true, timeoutMs: 2_000 },
   ],
   ['config', ['config', '--running'], {}],
   [
