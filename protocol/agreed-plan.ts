@@ -38,6 +38,7 @@ function popOf({ pop, name, region, cap, age }: StateMember): PlanPop[] {
 }
 
 function resourceOf({ key16, site, sizeClass, cells }: VectorResource): PlanResource {
+  const holders = cells.filter(({ holder }) => holder).map(({ region }) => region);
   return {
     key16,
     site,
@@ -45,7 +46,8 @@ function resourceOf({ key16, site, sizeClass, cells }: VectorResource): PlanReso
     demand: cells
       .filter(({ expected, credit, held }) => credit > 0 || (held && expected > 0))
       .map(({ region, expected, chance, credit, held }) => ({ region, expected, chance, credit, held })),
-    holders: cells.filter(({ holder }) => holder).map(({ region }) => region),
+    // Where holders have faded from the state, some PoP has the content all the same: none would make it dear.
+    ...(holders.length > 0 && { holders }),
   };
 }
 

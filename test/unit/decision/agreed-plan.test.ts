@@ -67,6 +67,23 @@ describe('the plan of a decided state', () => {
     expect(skips.some(({ pop, reason }) => pop === west && reason === 'no-bandwidth')).toBe(true);
   });
 
+  it('values demand that fades by its distance to some PoP, not as if the content were nowhere', () => {
+    const near = [cell(EAST!, { credit: 40 }), cell(NORTH!, { chance: 0, credit: 0, mean: 0, holder: 1 })];
+    const known = decided(3, () => proposal({ entries: [entry(1, near)] }));
+    const worth = (state: DecidedState) => {
+      const { placements, skips } = plan(planStateOf(state), charterOf());
+      return Math.max(...[...placements, ...skips].map(({ value }) => value));
+    };
+    let fading = known;
+    for (let height = 0; height < 3; height += 1) {
+      fading = decided(1, () => proposal({ entries: [] }), fading);
+      expect(worth(fading)).toBeLessThan(worth(known));
+    }
+    // The state may forget who holds what is asked for still.
+    const vector = known.vector.map((one) => ({ ...one, cells: one.cells.filter(({ holder }) => !holder) }));
+    expect(worth({ ...known, vector })).toBeLessThanOrEqual(worth(known));
+  });
+
   it('leaves out who has never spoken, and gives nothing to who has been silent for long', () => {
     const first = decided(1, (slot) => (slot === 0 ? undefined : proposal({ entries })));
     expect(planStateOf(first).pops.length).toBe(3);
