@@ -20,6 +20,7 @@ import {
   dearmour,
   decodeCertificateFile,
   encodeCertificateFile,
+  loadCharter,
   readPrivateKey,
   readText,
 } from '../adapters/admission-files.ts';
@@ -146,7 +147,10 @@ export async function createPop(
   return { pop: certificate.pop, keyPath, certificatePath, certificate };
 }
 
-/** Signs a charter written in TOML; returns the path of the signed file. */
+/**
+ * Signs a charter written in TOML; returns the path of the signed file. A newer version replaces the one that is there.
+ * Fails with `CONFIG_INVALID` if that is not older, unless forced: PoPs take of one version the first that they decide.
+ */
 export async function createCharter(
   operator: OperatorFiles,
   toml: string,
@@ -155,7 +159,18 @@ export async function createCharter(
   const path = options.path ?? join(operator.directory, CHARTER_FILE);
   const charter = charterFromToml(toml, operator.cluster.name, operator.genesis, operator.key);
   const document = encodeCharter(charter, operator.genesis, operator.key);
-  await absent([path], options.force ?? false);
+  if (!options.force && (await exists(path))) {
+    const there = await loadCharter(path, {
+      operatorKey: operator.cluster.operatorKey,
+      genesis: operator.genesis,
+    });
+    if (there.terms.version >= charter.version) {
+      throw new PresageError(
+        'CONFIG_INVALID',
+        `${path} holds version ${there.terms.version}: raise \`version\` in the TOML; --force overwrites it`,
+      );
+    }
+  }
   await write(path, armour('CHARTER', document));
   return { path, version: charter.version };
 }

@@ -79,7 +79,7 @@ export function keysCommand(
   sub('charter', 'Sign a charter written in TOML')
     .argument('<FILE>', 'the charter')
     .option('--out <FILE>', 'where the signed charter goes [DIR/charter.pem]')
-    .option('--force', 'overwrite what is there')
+    .option('--force', 'overwrite a version that is not older')
     .action(async (file: string, options: Common & { out?: string }) => {
       const operator = await openOperator(options.dir);
       const made = await createCharter(operator, await readText(file, 'the charter'), {

@@ -78,6 +78,11 @@ describe('presage keys', () => {
     );
     expect(after).toEqual(before);
     await keys('charter', at('charter.toml'), '--force');
+    await writeFile(at('charter.toml'), CHARTER.replace('version = 3', 'version = 4'));
+    await keys('charter', at('charter.toml'));
+    expect(JSON.parse(await keys('show', at('charter.pem'), '--json')).version).toBe(4);
+    await writeFile(at('charter.toml'), CHARTER);
+    await expect(keys('charter', at('charter.toml'))).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
   });
 
   it('renews a certificate for the same identity', async () => {
