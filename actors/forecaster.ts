@@ -3,6 +3,8 @@ import type { Member } from '../forecasting/foresight.ts';
 import type { MindExplanation, MindStatus, PlanInForce, Prepared } from '../forecasting/mind-answers.ts';
 import type { MindPort } from '../forecasting/mind-thread.ts';
 import { unpackDemand } from '../forecasting/packing.ts';
+import type { Series } from '../forecasting/series.ts';
+import type { Signal } from '../forecasting/signals.ts';
 import type { Trend } from '../forecasting/trends.ts';
 import type { Charter } from '../protocol/charter.ts';
 import type { Decision } from '../protocol/decision.ts';
@@ -33,9 +35,11 @@ export type ForecasterMessage =
       readonly source: ReplicaSource;
     }
   | { readonly type: 'released'; readonly key16: Key16 }
+  | { readonly type: 'signals'; readonly signals: readonly Signal[] }
   | { readonly type: 'status'; readonly reply: Reply<ForecasterStatus> }
   | { readonly type: 'explain'; readonly key16: Key16; readonly reply: Reply<ForecastExplanation> }
   | { readonly type: 'plan-of'; readonly reply: Reply<MadePlan> }
+  | { readonly type: 'training-series'; readonly reply: Reply<readonly Series[]> }
   | {
       readonly type: 'trending';
       readonly limit: number;
@@ -223,6 +227,12 @@ class Forecaster implements Behaviour<ForecasterMessage> {
         return;
       case 'released':
         this.#send(mind.released(message.key16));
+        return;
+      case 'signals':
+        this.#send(mind.signalled(message.signals, this.#deps.demand.now()));
+        return;
+      case 'training-series':
+        this.#answer(message.reply, mind.trainingSeries(this.#deps.demand.now()), (series) => series);
         return;
       case 'status':
         this.#answer(message.reply, mind.status(), (status) => ({

@@ -26,6 +26,7 @@ import { demandOfEdge, LogDemand } from './demand-source.ts';
 import { ZoneList } from './dns/zone-list.ts';
 import { type Doors, openDoors } from './doors.ts';
 import { edgeOptions } from './edge-options.ts';
+import { type Feeds, openFeeds } from './feeds.ts';
 import { createEdge, type Edge } from './http/edge.ts';
 import { createOrigin } from './http/origin.ts';
 import { type Identity, loadIdentity } from './identity.ts';
@@ -58,6 +59,7 @@ export interface Daemon {
   readonly network: Network | undefined;
   readonly actors: Actors;
   readonly pool: ForecastPool;
+  readonly feeds: Feeds;
   readonly zones: ZoneList;
   readonly records: RecordBook;
   readonly capacity: Capacity;
@@ -307,6 +309,13 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   }, SAMPLE_MS);
   onClose('sampling', () => clearInterval(sampling));
 
+  const feeds = await openFeeds(
+    {
+      ...{ config, actors, pool, database, sites, names, clock, demand, random, log, metrics },
+      charter: () => charters.current(),
+    },
+    onClose,
+  );
   const daemon: Daemon = {
     ...{
       config,
@@ -322,7 +331,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
       pool,
     },
     ...{ capacity, intake, traffic, edge, clock, demand, metrics, log },
-    ...{ zones, records },
+    ...{ zones, records, feeds },
     startedAt,
     logDemand: new LogDemand({ sites, geography, names }),
     lacks: () => lacksOf(daemon),

@@ -4,8 +4,6 @@ import type { Log, Random } from '../../protocol/ports.ts';
 import type { Config } from '../config.ts';
 import { type Endpoint, printEndpoint } from '../config-units.ts';
 import type { Connector, ConnectorStatus, HeardUrl } from './connector.ts';
-import { listenJetstream } from './jetstream.ts';
-import { pollMastodon } from './mastodon.ts';
 import {
   SignalIntake,
   type SignalIntakeDeps,
@@ -13,7 +11,7 @@ import {
   type SignalVerdict,
   type SourceCounts,
 } from './signal-intake.ts';
-import { listenWebhook, type Webhook } from './webhook.ts';
+import type { Webhook } from './webhook.ts';
 
 export interface SignalSourcesDeps extends SignalIntakeDeps {
   readonly log: Log;
@@ -52,6 +50,7 @@ export class SignalSources {
       concerns: (url: string) => intake.concerns(url),
       take: (source: string, heard: readonly HeardUrl[]) => void intake.take(source, heard),
     };
+    // What is not configured is not loaded either.
     const { listen, secret } = config.webhook;
     if (listen !== undefined) {
       if (secret === undefined) {
@@ -60,13 +59,19 @@ export class SignalSources {
           'signals.webhook.listen is set, but signals.webhook.secret is not: name a file that holds a secret',
         );
       }
+      const { listenWebhook } = await import('./webhook.ts');
       const taking = { clock, log, metrics, take: intake.take.bind(intake) };
       sources.#webhook = await listenWebhook({ listen, secret: await readSecret(secret) }, taking);
       log.info('signals are taken by webhook', { address: printEndpoint(sources.#webhook.address) });
     }
-    for (const server of config.mastodon) sources.#connectors.push(pollMastodon({ server }, connecting));
-    if (config.jetstream !== undefined)
+    for (const server of config.mastodon) {
+      const { pollMastodon } = await import('./mastodon.ts');
+      sources.#connectors.push(pollMastodon({ server }, connecting));
+    }
+    if (config.jetstream !== undefined) {
+      const { listenJetstream } = await import('./jetstream.ts');
       sources.#connectors.push(listenJetstream({ url: config.jetstream }, connecting));
+    }
     return sources;
   }
 

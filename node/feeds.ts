@@ -1,0 +1,64 @@
+import type { Names } from '../actors/names.ts';
+import type { Actors } from '../actors/tree.ts';
+import type { ForecastPool } from '../forecasting/pool.ts';
+import { RecurrentKeeper } from '../forecasting/recurrent-keeper.ts';
+import type { Series } from '../forecasting/series.ts';
+import type { Charter } from '../protocol/charter.ts';
+import type { Clock, Database, DemandClock, Log, Metrics, Random } from '../protocol/ports.ts';
+import type { Config } from './config.ts';
+import { SignalSources } from './signals/signal-sources.ts';
+import type { Sites } from './sites.ts';
+import { LEARNED } from './store.ts';
+
+/** What feeds the forecasts beside demand: the network that is trained across series, and signals from outside. */
+export interface Feeds {
+  readonly network: RecurrentKeeper;
+  readonly signals: SignalSources;
+}
+
+export interface FeedsDeps {
+  readonly config: Config;
+  readonly actors: Pick<Actors, 'forecaster'>;
+  readonly pool: ForecastPool;
+  readonly database: Database;
+  readonly sites: Sites;
+  readonly names: Names;
+  readonly charter: () => Charter;
+  readonly clock: Clock;
+  readonly demand: DemandClock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** How often it is seen whether a training is due, real ms. */
+const CONSIDER_MS = 30_000;
+/** Longest that the mind is given to hand over its series. */
+const SERIES_MS = 30_000;
+
+/** Opens them, and has them closed in time. Fails with `CONFIG_INVALID`. */
+export async function openFeeds(
+  deps: FeedsDeps,
+  onClose: (name: string, run: () => Promise<void> | void) => void,
+): Promise<Feeds> {
+  const { config, actors, pool, database, charter, clock, demand, random, log, metrics } = deps;
+  const network = await RecurrentKeeper.open({
+    ...{ pool, clock, random, log, metrics },
+    table: database.table(LEARNED),
+    series: () =>
+      actors.forecaster.ask<readonly Series[]>((reply) => ({ type: 'training-series', reply }), SERIES_MS),
+  });
+  const considering = setInterval(() => network.consider(demand.now()), CONSIDER_MS);
+  onClose('training', () => {
+    clearInterval(considering);
+    return network.close();
+  });
+  const signals = await SignalSources.open(config.signals, {
+    ...{ sites: deps.sites, names: deps.names, clock, demand, random, log, metrics },
+    regions: () => charter().regions,
+    horizonMs: () => charter().horizonMs,
+    deliver: (list) => void actors.forecaster.tell({ type: 'signals', signals: list }),
+  });
+  onClose('signals', () => signals.close());
+  return { network, signals };
+}
