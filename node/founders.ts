@@ -8,6 +8,8 @@ import type { ClusterOrigin } from './identity.ts';
 import type { OperatorDocuments } from './operator-documents.ts';
 
 const RECORD = 'founders';
+/** With nothing decided for so long after the start, peers are asked whether they hold the same list, real ms. */
+const DOUBT_MS = 60_000;
 
 export interface FoundersOptions {
   /** What the configuration gave, if it gave a list; of a PoP alone, itself. */
@@ -29,6 +31,8 @@ export class Founders {
   readonly #listeners = new Set<(origin: ClusterOrigin) => void>();
   #origin: ClusterOrigin | undefined;
   #sealed: Uint8Array | undefined;
+  #agrees = false;
+  #disputed = false;
 
   private constructor(options: FoundersOptions, table: Table<Uint8Array>, log: Log) {
     this.#options = options;
@@ -66,7 +70,40 @@ export class Founders {
   /** Gives peers the list, or asks them for it. */
   connect(documents: OperatorDocuments): void {
     documents.offer((wanted) => (wanted.kind === 'founders' ? this.#sealed : undefined));
-    if (this.#origin !== undefined) return;
+    if (this.#origin === undefined) this.#ask(documents);
+    else documents.after(DOUBT_MS, () => this.#doubt(documents));
+  }
+
+  /** To be told that something has been decided: then enough PoPs hold the same list. */
+  agreed(): void {
+    this.#agrees = true;
+    this.#disputed = false;
+  }
+
+  /** Whether nothing was ever decided here, and a peer holds another list. */
+  get disputed(): boolean {
+    return this.#disputed;
+  }
+
+  /** An operator who gave PoPs different lists sees them wait for each other, and nothing else that is wrong. */
+  #doubt(documents: OperatorDocuments): void {
+    const { trust } = this.#options;
+    const own = this.#sealed;
+    if (!trust || !own) return;
+    const differs = (sealed: Uint8Array) => {
+      verifyFounders(sealed, trust.operatorKey, trust.genesis);
+      return Buffer.compare(sealed, own) === 0 ? undefined : sealed;
+    };
+    void documents
+      .obtain({ kind: 'founders' }, differs, () => !this.#agrees)
+      .then((other) => {
+        if (!other || this.#agrees) return;
+        this.#disputed = true;
+        this.#log.error('a peer has another list of founders; PoPs agree only with those that have the same');
+      });
+  }
+
+  #ask(documents: OperatorDocuments): void {
     void documents
       .obtain(
         { kind: 'founders' },

@@ -6,6 +6,10 @@ export function lacksOf({ identity, operator, peers, store, capacity, config }: 
   if (!operator.founders.origin()) {
     lacks.push('no list of founders, so that nothing is agreed on: sign one with `presage keys founders`');
   }
+  if (operator.founders.disputed)
+    lacks.push(
+      'a peer has another list of founders: give all PoPs the same, or none to those that came later',
+    );
   if (operator.charters.beatDiffers)
     lacks.push('the charter has another epoch or horizon than this PoP runs with: start it anew');
   const lacking = operator.charters.lacking();

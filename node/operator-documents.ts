@@ -69,6 +69,13 @@ export class OperatorDocuments {
     }
   }
 
+  /** Calls `act` once after `delayMs`, real time, unless closed by then. */
+  after(delayMs: number, act: () => void): void {
+    this.#deps.clock.after(delayMs, () => {
+      if (!this.#closed) act();
+    });
+  }
+
   close(): void {
     this.#closed = true;
   }

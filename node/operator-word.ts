@@ -73,6 +73,7 @@ export class OperatorWord {
   /** To be told every decision: follows what was decided, and proposes what is newer here. */
   decided(decision: DecidedWord): void {
     this.#decision = decision;
+    this.founders.agreed();
     this.charters.decided(decision.charter);
     this.revocations.decided(decision.banned);
     this.#offer();

@@ -80,7 +80,10 @@ export class WordedCluster {
     return path;
   }
 
-  async start(name: string, options: { founders?: boolean; revocations?: string } = {}): Promise<WordedPop> {
+  async start(
+    name: string,
+    options: { founders?: string | false; revocations?: string } = {},
+  ): Promise<WordedPop> {
     const { directory } = this.operator;
     const file = this.#files.get(name);
     if (!file) throw new RangeError(name);
@@ -90,7 +93,9 @@ export class WordedCluster {
       flags: {
         ...{ 'data-dir': join(directory, name), 'cluster-certificate': file.certificatePath },
         ...{ 'cluster-key': file.keyPath, 'cluster-charter': charterFile },
-        ...(options.founders !== false && { 'cluster-founders': join(directory, 'founders.pem') }),
+        ...(options.founders !== false && {
+          'cluster-founders': options.founders ?? join(directory, 'founders.pem'),
+        }),
         ...(options.revocations !== undefined && { 'cluster-revocations': options.revocations }),
       },
     });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dearmour } from '../../../node/adapters/admission-files.ts';
-import { revoke } from '../../../node/cli/keys-issue.ts';
+import { createFounders, revoke } from '../../../node/cli/keys-issue.ts';
 import { type CharterTerms, openTerms } from '../../../protocol/charter-terms.ts';
 import { encodeDocument } from '../../../protocol/messages/operator-document.ts';
 import { issueRevocations } from '../../../protocol/revocation.ts';
@@ -169,6 +169,20 @@ describe('the list of founders', () => {
     const again = await cluster.start('c', { founders: false });
     expect(again.word.founders.origin()).toEqual(b.identity.cluster);
   });
+});
+
+it('a peer with another list of founders is told of while nothing is decided, and not once something is', async () => {
+  const a = await cluster.start('a');
+  const file = join(directory, 'a', 'a.pem');
+  await createFounders(cluster.operator, [file], { path: join(directory, 'other.pem') });
+  const b = await cluster.start('b', { founders: join(directory, 'other.pem') });
+  const c = await cluster.start('c');
+  c.word.decided(NOTHING);
+  await cluster.clock.advance(100_000);
+  expect([a, b, c].map(({ word }) => word.founders.disputed)).toEqual([true, true, false]);
+  expect(a.errors.join()).toContain('another list of founders');
+  a.word.decided(NOTHING);
+  expect(a.word.founders.disputed).toBe(false);
 });
 
 describe('revocations', () => {
