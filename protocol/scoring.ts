@@ -151,24 +151,38 @@ export function scoresOf({ pops }: Sample, seen: readonly Seen[]): Map<PopId, nu
   const scores = new Map<PopId, number>();
   for (const [i, pop] of pops.entries()) {
     let err = 0;
+    let agreedErr = 0;
     let total = 0;
     let asked = 0;
     for (const { forecast, observed } of seen) {
       const own = forecast.said[i] ?? SILENT;
       if (own === SILENT) continue;
       let came = 0;
-      for (const [region] of forecast.agreed) came += observed.get(region) ?? 0;
+      let agreed = 0;
+      for (const [region, next] of forecast.agreed) {
+        came += observed.get(region) ?? 0;
+        agreed += next;
+      }
       err += Math.abs(own - came);
+      agreedErr += Math.abs(agreed - came);
       total += came;
       asked += 1;
     }
-    if (asked > 0) scores.set(pop, scoreOf(err, total));
+    if (asked > 0) scores.set(pop, scoreOf(err, total, agreedErr));
   }
   return scores;
 }
 
-export const scoreOf = (err: number, total: number): number =>
-  Math.max(1, WEIGHT_MAX - quotient(err, Math.max(1, quotient(total, 1000))));
+/**
+ * A score of errors against what came, or against the errors of what was agreed where that is kinder: demand that
+ * comes in single requests is forecast badly by everybody, which must not make a liar's word count as much as
+ * theirs. What was agreed lies among honest forecasts, so that no liar sets this measure.
+ */
+export function scoreOf(err: number, total: number, agreedErr: number): number {
+  const absolute = WEIGHT_MAX - quotient(err, Math.max(1, quotient(total, 1000)));
+  const relative = quotient(agreedErr, Math.max(1, quotient(err, WEIGHT_MAX)));
+  return Math.max(1, absolute, err <= agreedErr ? WEIGHT_MAX : Math.min(WEIGHT_MAX, relative));
+}
 
 /** An eighth of the way from the old weight to the score. */
 export const reweigh = (weight: number, score: number): number => Math.max(1, (7 * weight + score) >> 3);

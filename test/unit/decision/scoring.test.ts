@@ -51,6 +51,29 @@ describe('what a word counts', () => {
     expect(weights[3]).toBeLessThan(10);
   });
 
+  it('tells a liar from those who forecast what nobody can', () => {
+    // Demand of single requests: all are off by more than there was, but some by a thousand times as much.
+    let state = originOf(5);
+    for (let height = 1; height <= 60; height += 1) {
+      const came = (number: number, at: number) => ((number * 7 + at * 13) % 11 === 0 ? 1000 : 0);
+      const included = state.members.map((_, slot) => {
+        const entries = Array.from({ length: 100 }, (_, number) =>
+          entry(number, [
+            cell(EAST!, {
+              next: slot === 1 ? 400_000 : 300 + 20 * slot,
+              observed: came(number, height - 2),
+            }),
+          ]),
+        );
+        return { slot, proposal: proposal({ window: START + height * WINDOW, entries }) };
+      });
+      state = transition(state, chain(height - 1), included, trust);
+    }
+    const weights = state.members.map(({ weight }) => weight);
+    expect(weights[1]).toBeLessThan(10);
+    for (const slot of [0, 2, 3, 4]) expect(weights[slot]).toBeGreaterThan(700);
+  });
+
   it('comes back with good forecasts', () => {
     const fallen = run([1, 1, 1, 9], 40);
     expect(run([1, 1, 1, 1], 40, fallen).members[3]?.weight).toBeGreaterThan(950);
@@ -77,9 +100,12 @@ describe('what a word counts', () => {
   });
 
   it('is exact: scores and steps as specified', () => {
-    expect(scoreOf(0, 0)).toBe(1000);
-    expect(scoreOf(500, 10_000)).toBe(950);
-    expect(scoreOf(10_000_000, 10_000)).toBe(1);
+    expect(scoreOf(0, 0, 0)).toBe(1000);
+    expect(scoreOf(500, 10_000, 0)).toBe(950);
+    expect(scoreOf(10_000_000, 10_000, 0)).toBe(1);
+    expect(scoreOf(20_000, 10_000, 20_000)).toBe(1000);
+    expect(scoreOf(25_000, 10_000, 20_000)).toBe(800);
+    expect(scoreOf(10_000_000, 10_000, 20_000)).toBe(2);
     expect(reweigh(500, 1000)).toBe(562);
     expect(reweigh(1, 1)).toBe(1);
   });
