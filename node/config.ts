@@ -220,6 +220,14 @@ function contradictions(config: Config): readonly Problem[] {
   if (cluster.certificate !== undefined && cluster.charter === undefined) {
     say('cluster.charter', undefined, 'a PoP with a certificate needs the charter of its cluster');
   }
+  for (const key of ['charter', 'founders', 'revocations'] as const) {
+    if (cluster.certificate !== undefined || cluster[key] === undefined) continue;
+    say(
+      `cluster.${key}`,
+      cluster[key],
+      'leave it out, or set cluster.certificate: a PoP alone is its own operator',
+    );
+  }
   if (config.origin !== undefined && cluster.charter !== undefined) {
     say('origin', config.origin, 'leave it out: with a charter, the sites of the charter name their origins');
   }

@@ -91,6 +91,8 @@ describe('configuration', () => {
     [{ rpc: '0.0.0.0:9090' }, 'rpc.listen'],
     [{ 'cluster-certificate': 'a' }, 'cluster.key'],
     [{ 'cluster-certificate': 'a', 'cluster-key': 'b' }, 'cluster.charter'],
+    [{ 'cluster-founders': 'a' }, 'cluster.founders'],
+    [{ 'cluster-charter': 'a' }, 'cluster.charter'],
     [{ 'http-tls-key': 'a' }, 'http.tls.certificate'],
     [{ origin: 'ftp://x' }, 'origin'],
     [{ origin: 'http://u:p@x' }, 'origin'],
