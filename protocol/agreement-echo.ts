@@ -6,6 +6,8 @@ import { type Digest, ECHO_BLOCK_SLOTS, type EchoBlock, type SlotDigest } from '
 export const COMPACT_ABOVE = 64;
 /** Blocks of one sender that wait for PROPOSEs, by block; ECHO grows in a few steps at a height. */
 const WAITING = 8;
+/** Digests remembered; honest senders' blocks differ little, and others are not to fill the memory. */
+const DIGESTS = 1_024;
 
 function digestOf(height: number, block: number, ids: readonly Digest[]): Digest {
   const place = Buffer.alloc(12);
@@ -96,7 +98,7 @@ export class EchoBlocks {
     if (digest === undefined) {
       const ids = echoes.map(([, id]) => id);
       digest = digestOf(this.#height, block, ids);
-      this.#digests.set(key, digest);
+      if (this.#digests.size < DIGESTS) this.#digests.set(key, digest);
     }
     return digest === hash ? [[sender, echoes]] : [];
   }
