@@ -32,12 +32,20 @@ export interface ComposerDeps {
   readonly regionOf: (address: Uint8Array, prefixLength: number) => Pick<Located, 'region' | 'scope'>;
 }
 
+/**
+ * Whether zones that sign do so: not at all, with signatures that are remembered (an answer that needs another is
+ * truncated), or with whatever is needed.
+ */
+export type Signing = 'no' | 'remembered' | 'yes';
+
 /** Finds what a question is answered with, and writes it: records, the PoP for this client, referrals, denials. */
 export class Composer {
   /** Of the last answer: for how much of the client's subnet it holds. */
   scope = 0;
   /** Of the last answer: whether a zone that it is from signs. */
   signable = false;
+  /** Signatures that were made for the last answer. */
+  signatures = 0;
   readonly #ttlSeconds: number;
   readonly #deps: ComposerDeps;
   readonly #answer: Answer;
@@ -51,7 +59,7 @@ export class Composer {
   #query!: Query;
   #client: Uint8Array = new Uint8Array(4);
   #nowMs = 0;
-  #signing = false;
+  #signing: Signing = 'no';
   /** Names of the chain that is followed. */
   readonly #chain: NameKey[] = [];
 
@@ -64,12 +72,12 @@ export class Composer {
 
   /** Before an answer that may have no question. */
   reset(): void {
-    this.scope = 0;
+    this.scope = this.signatures = 0;
     this.signable = false;
   }
 
-  /** Writes all sections but OPT into the answer that has begun. `signing`: with signatures and denials, where a zone signs. */
-  compose(query: Query, client: Uint8Array, nowMs: number, signing: boolean): void {
+  /** Writes all sections but OPT into the answer that has begun. */
+  compose(query: Query, client: Uint8Array, nowMs: number, signing: Signing): void {
     this.#query = query;
     this.#client = client;
     this.#nowMs = nowMs;
@@ -162,7 +170,7 @@ export class Composer {
         if (type === TYPE.CDS) return signer.cds;
         if (type === TYPE.CDNSKEY) return signer.cdnskey;
       }
-      if (type === TYPE.NSEC && this.#signing)
+      if (type === TYPE.NSEC && this.#signing !== 'no')
         return signer.nsec(key, this.#typesOf(found, zone, key, TYPE_NXNAME));
     }
     const own = found.sets?.get(type);
@@ -181,7 +189,7 @@ export class Composer {
 
   /** Types that a name has, without the one that was asked for in vain. */
   #typesOf(found: Found, zone: Zone, key: NameKey, asked: number): number[] {
-    if (!this.#signing || !zone.signer) return [];
+    if (this.#signing === 'no' || !zone.signer) return [];
     const types = [...(found.sets?.keys() ?? [])];
     if (found.kind === 'referral') return types.filter((one) => one === TYPE.NS || one === TYPE.DS);
     if (found.site !== undefined) types.push(TYPE.A, TYPE.AAAA);
@@ -194,7 +202,7 @@ export class Composer {
   #deny(zone: Zone, key: NameKey, owner: number, types: readonly number[]): void {
     this.#authority(zone.negative, zone, zone.key, owner + key.length - zone.key.length);
     const { signer } = zone;
-    if (!this.#signing || !signer) return;
+    if (this.#signing === 'no' || !signer) return;
     this.#authority(signer.nsec(key, types), zone, key, owner);
     // The name is said to exist without data; who knows of this form is told the truth besides (RFC 9824 §5).
     if (this.#answer.rcode === RCODE.NXDOMAIN && !this.#query.compactOk) this.#answer.rcode = RCODE.NOERROR;
@@ -232,7 +240,7 @@ export class Composer {
     if (subnet) this.scope = scope;
     const family = query.type === TYPE.A ? 'v4' : 'v6';
     // A signed answer is the same as the unsigned one before it, whose turn it has.
-    if (!this.#signing) this.#turn = (this.#turn + 1) & 0x3fff_ffff;
+    if (this.#signing === 'no') this.#turn = (this.#turn + 1) & 0x3fff_ffff;
     const site = found.site!;
     let pop = table.pick(region, site, found.key16, family, this.#turn);
     if (found.rank > 0) {
@@ -274,7 +282,7 @@ export class Composer {
     const servers = cut.sets.get(TYPE.NS)!;
     const dataAt = answer.authority(servers, owner);
     if (dataAt < 0) return;
-    if (this.#signing && zone.signer) {
+    if (this.#signing !== 'no' && zone.signer) {
       const keys = cut.sets.get(TYPE.DS) ?? zone.signer.nsec(cut.key, [TYPE.NS]);
       this.#authority(keys, zone, cut.key, owner);
     }
@@ -294,17 +302,32 @@ export class Composer {
 
   #records(set: RecordSet, zone: Zone, key: NameKey, owner: number): number {
     const at = this.#answer.records(set, owner);
-    if (this.#signing && zone.signer && at >= 0) this.#answer.records(this.#signature(set, zone, key), owner);
+    if (at >= 0) {
+      const signature = this.#signature(set, zone, key);
+      if (signature) this.#answer.records(signature, owner);
+    }
     return at;
   }
 
   #authority(set: RecordSet, zone: Zone, key: NameKey, owner: number): void {
     const at = this.#answer.authority(set, owner);
-    if (this.#signing && zone.signer && at >= 0)
-      this.#answer.authority(this.#signature(set, zone, key), owner);
+    if (at < 0) return;
+    const signature = this.#signature(set, zone, key);
+    if (signature) this.#answer.authority(signature, owner);
   }
 
-  #signature(set: RecordSet, zone: Zone, key: NameKey): RecordSet {
-    return zone.signer!.rrsig(set, key, Math.floor(this.#nowMs / 1000));
+  #signature(set: RecordSet, zone: Zone, key: NameKey): RecordSet | undefined {
+    const { signer } = zone;
+    if (!signer || this.#signing === 'no') return undefined;
+    const nowSeconds = Math.floor(this.#nowMs / 1000);
+    if (this.#signing === 'remembered' && !signer.remembers(set, key, nowSeconds)) {
+      // Who comes again by TCP is no forgery, and is worth a signature.
+      this.#answer.truncated = true;
+      return undefined;
+    }
+    const before = signer.made;
+    const signature = signer.rrsig(set, key, nowSeconds);
+    this.signatures += signer.made - before;
+    return signature;
   }
 }

@@ -31,6 +31,8 @@ export class ZoneSigner {
   readonly cdnskey: RecordSet;
   /** The DS records of this zone. */
   readonly ds: RecordSet;
+  /** Signatures made so far. */
+  made = 0;
   readonly #apex: NameKey;
   readonly #key: ZoneKey;
   readonly #negativeTtl: number;
@@ -50,11 +52,12 @@ export class ZoneSigner {
     this.ds = recordSet(TYPE.DS, KEY_TTL_SECONDS, ds);
   }
 
-  /** The signature over a set at a name, as the answer gives it: its own owner, no wildcard. */
+  /** The signature over a set at a name, as the answer gives it: its own owner, no wildcard. Made if it is not remembered. */
   rrsig(set: RecordSet, owner: NameKey, nowSeconds: number): RecordSet {
     const cacheKey = `${set.number} ${owner}`;
     const known = this.#signatures.get(cacheKey);
     if (known && nowSeconds < known.renewAt) return known.set;
+    this.made += 1;
     const head = Buffer.alloc(18);
     head.writeUInt16BE(set.type, 0);
     head[2] = ALGORITHM;
@@ -69,6 +72,12 @@ export class ZoneSigner {
     const made = recordSet(TYPE.RRSIG, set.ttl, [Buffer.concat([unsigned, signature])]);
     this.#signatures.set(cacheKey, { set: made, renewAt: nowSeconds + RENEW_SECONDS });
     return made;
+  }
+
+  /** Whether the signature is remembered, and costs nothing. */
+  remembers(set: RecordSet, owner: NameKey, nowSeconds: number): boolean {
+    const known = this.#signatures.peek(`${set.number} ${owner}`);
+    return known !== undefined && nowSeconds < known.renewAt;
   }
 
   /** The NSEC record at a name that has records of these types and no others. */

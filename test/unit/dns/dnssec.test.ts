@@ -144,6 +144,30 @@ describe('signed answers', () => {
   });
 });
 
+describe('a flood of names that exist', () => {
+  const rateLimit = { answersPerSecond: 0, errorsPerSecond: 0, slip: 2 };
+  const dnssec = { edns: { dnssecOk: true, size: 4096 } };
+  const nameOf = (i: number) => `${labelOfKey16(i.toString(16).padStart(32, '0') as never)}.r.cdn.example`;
+  const isCut = (bytes: Uint8Array | undefined) => (bytes![2]! & 2) !== 0;
+
+  it('is worth so many signatures a second; who is known to be real has its own all the same', () => {
+    const flooded = createWorld({ zones: signed, rateLimit });
+    const known = query(nameOf(0), 'A', dnssec);
+    expect(isCut(flooded.raw(known))).toBe(false);
+    let whole = 0;
+    for (let i = 1; i < 4_000; i += 1) whole += isCut(flooded.raw(query(nameOf(i), 'A', dnssec))) ? 0 : 1;
+    expect(whole).toBeGreaterThan(1_900);
+    expect(whole).toBeLessThan(2_100);
+    // What is remembered costs nothing, TCP is no forgery, and the unsigned are not concerned.
+    expect(isCut(flooded.raw(known))).toBe(false);
+    const byTcp = parse(flooded.raw(query(nameOf(3_999), 'A', dnssec), undefined, 'tcp')!);
+    validate(byTcp, anchors, Math.floor(flooded.time.nowMs / 1000));
+    expect(isCut(flooded.raw(query(nameOf(5_000), 'A')))).toBe(false);
+    flooded.time.nowMs += 3_000;
+    expect(isCut(flooded.raw(query(nameOf(6_000), 'A', dnssec)))).toBe(false);
+  });
+});
+
 describe('signed denials', () => {
   const { ask, world } = client();
 
