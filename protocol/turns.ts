@@ -17,8 +17,9 @@ const CELL_BYTES = 20;
 const TURN_BYTES = 32 * 1024;
 /** At most that share of a proposal, one in so many; what is new or has changed gets the rest. */
 const SHARE = 2;
-/** However little is known, it is not repeated more often than once in so many heights. */
-const HEIGHTS_MIN = 4;
+/** What fits into a proposal easily is repeated by quarters all the same; so little, at every height. */
+const QUARTER = 4;
+const LITTLE_BYTES = 4 * 1024;
 /** Heights that one turn makes up for at most, in following what is said and in fading where nothing is. */
 const STEPS_MAX = 4;
 const FADE_MAX = 8;
@@ -63,11 +64,11 @@ export function turnOf(
   const all = quotient(product(each, Math.max(1, pops)), Math.max(1, speakers));
   let total = 0;
   for (const resource of vector) total += costOf(resource);
-  const room = Math.min(all, Math.ceil(total / HEIGHTS_MIN));
+  const room = Math.min(all, Math.max(LITTLE_BYTES, Math.ceil(total / QUARTER)));
   const first = firstFrom(vector, from);
   let end = first;
   for (let spent = 0; end < vector.length && spent < room; end += 1) spent += costOf(vector[end]!);
-  const heights = Math.max(1, Math.min(vector.length, Math.ceil(total / Math.max(1, room))));
+  const heights = Math.max(1, Math.ceil(total / room));
   return { first, end, heights, steps: Math.min(STEPS_MAX, heights), fade: Math.min(FADE_MAX, heights) };
 }
 
