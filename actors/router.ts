@@ -18,6 +18,7 @@ export type RouterMessage =
   | { readonly type: 'checked'; readonly answered: ReadonlyMap<PopId, boolean> }
   /** For each site and region the PoP that holds the larger share of the predicted demand. */
   | { readonly type: 'preferred'; readonly preferred: ReadonlyMap<string, PopId> }
+  | { readonly type: 'look' }
   | { readonly type: 'rebuild' };
 
 export interface RouterDeps {
@@ -31,8 +32,10 @@ export interface RouterDeps {
   swap(table: RoutingTable): void;
 }
 
-/** How often the table is rebuilt and connections are looked at, ms. Three looks in vain, and a PoP is passed over. */
+/** How often the table is rebuilt though nothing was heard, ms. */
 const REBUILD_MS = 1_000;
+/** How often connections are looked at, ms. Three looks in vain, the loss itself the first, and a PoP is passed over. */
+const LOOK_MS = 400;
 /** A PoP whose last word on itself is older counts with the middle load, ms. */
 const WORD_VALID_MS = 5 * 60_000;
 const MIDDLE_LOAD = 8;
@@ -68,6 +71,7 @@ class Router implements Behaviour<RouterMessage> {
     this.#context = context;
     for (const pop of deps.peers.connected()) this.#learn(pop);
     this.#unwatch = deps.peers.watch((pop, up) => context.self.tell({ type: 'peer', pop, up }));
+    context.every(LOOK_MS, { type: 'look' });
     context.every(REBUILD_MS, { type: 'rebuild' });
     this.#rebuild();
   }
@@ -81,6 +85,8 @@ class Router implements Behaviour<RouterMessage> {
         return;
       case 'peer':
         if (message.up) this.#learn(message.pop);
+        if (!this.#cards.has(message.pop)) return;
+        this.#record(this.#connections, message.pop, message.up);
         break;
       case 'preferred':
         this.#preferred = message.preferred;
@@ -89,14 +95,12 @@ class Router implements Behaviour<RouterMessage> {
         this.#checked = true;
         for (const [pop, ok] of message.answered) this.#record(this.#services, pop, ok);
         break;
-      case 'rebuild': {
-        const connected = new Set(this.#deps.peers.connected());
-        for (const pop of this.#cards.keys()) {
-          if (this.#deps.certificateOf(pop)) this.#record(this.#connections, pop, connected.has(pop));
-          else this.#forget(pop);
-        }
+      case 'look':
+        if (!this.#look()) return;
         break;
-      }
+      case 'rebuild':
+        for (const pop of this.#cards.keys()) if (!this.#deps.certificateOf(pop)) this.#forget(pop);
+        break;
     }
     this.#rebuild();
   }
@@ -113,6 +117,15 @@ class Router implements Behaviour<RouterMessage> {
     if (!this.#connections.has(pop)) this.#record(this.#connections, pop, true);
   }
 
+  /** Whether the health of any PoP has changed. */
+  #look(): boolean {
+    const connected = new Set(this.#deps.peers.connected());
+    let changed = false;
+    for (const pop of this.#cards.keys())
+      changed = this.#record(this.#connections, pop, connected.has(pop)) || changed;
+    return changed;
+  }
+
   /** It has left the cluster: its clients are no longer anybody's to take over. */
   #forget(pop: PopId): void {
     this.#cards.delete(pop);
@@ -121,14 +134,15 @@ class Router implements Behaviour<RouterMessage> {
     this.#words.delete(pop);
   }
 
-  #record(states: Map<PopId, Hysteresis>, pop: PopId, ok: boolean): void {
+  #record(states: Map<PopId, Hysteresis>, pop: PopId, ok: boolean): boolean {
     const state = states.get(pop) ?? new Hysteresis();
     states.set(pop, state);
     const before = state.health;
-    if (state.record(ok) === before) return;
+    if (state.record(ok) === before) return false;
     const what = states === this.#services ? 'service' : 'connection';
     this.#context.metrics.count('routing_health_changes_total', { what, to: state.health });
     this.#context.log.info('the health of a PoP has changed', { peer: pop, what, health: state.health });
+    return true;
   }
 
   #rebuild(): void {

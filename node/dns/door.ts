@@ -8,6 +8,8 @@ import { createDnsThreads, type DnsThreads, type DnsThreadsOptions } from './thr
 /** Longest that opening the door waits for the first round of checks, real ms: many PoPs may be out of reach. */
 const FIRST_CHECKS_MS = 5_000;
 
+/** Longest that it waits for the first peer, real ms; alone it answers all the same. */
+const FIRST_PEER_MS = 2_000;
 /** How often threads are sent the newest table, ms: about as often as there is one. */
 const TABLE_MS = 500;
 
@@ -46,8 +48,21 @@ export async function openDns(
     unwatchCharters();
     unwatch();
   });
+  await somePeer(daemon);
   await startChecks(daemon, onClose);
   return server;
+}
+
+/** Waits until a peer is connected, for a while: who knows nobody would send the clients of all regions to itself. */
+async function somePeer({ config, network, peers, clock }: Daemon): Promise<void> {
+  const expected = config.p2p.bootstrap.length > 0 || (network?.known().length ?? 0) > 0;
+  if (!network || !expected || peers.connected().length > 0) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const unwatch = peers.watch((_, up) => up && resolve());
+  const cancel = clock.after(FIRST_PEER_MS, resolve);
+  await promise;
+  cancel();
+  unwatch();
 }
 
 /** On SIGHUP and with a new charter: zones as they are now; files that are wrong are left alone. */

@@ -51,15 +51,31 @@ describe('the router', () => {
     const { clock, connected, chosen } = await router();
     expect(chosen()).toEqual(['near', 'here']);
     connected.clear();
-    await clock.advance(2_500);
-    expect(chosen()).toEqual(['near', 'here']);
     await clock.advance(1_000);
+    expect(chosen()).toEqual(['near', 'here']);
+    await clock.advance(400);
     expect(chosen()).toEqual(['here']);
     connected.add('near' as PopId);
-    await clock.advance(1_000);
+    await clock.advance(400);
     expect(chosen()).toEqual(['here']);
-    await clock.advance(1_000);
+    await clock.advance(400);
     expect(chosen()).toEqual(['near', 'here']);
+  });
+
+  it('counts the loss itself, and is not taken in by a connection that comes back at once', async () => {
+    const { clock, connected, actor, chosen } = await router();
+    const near = 'near' as PopId;
+    for (let i = 0; i < 5; i += 1) {
+      actor.tell({ type: 'peer', pop: near, up: false });
+      await clock.advance(0);
+      actor.tell({ type: 'peer', pop: near, up: true });
+      await clock.advance(400);
+      expect(chosen()).toEqual(['near', 'here']);
+    }
+    connected.clear();
+    actor.tell({ type: 'peer', pop: near, up: false });
+    await clock.advance(800);
+    expect(chosen()).toEqual(['here']);
   });
 
   it('goes by checks of the service where they are made: the first decides, then several in a row', async () => {
