@@ -122,4 +122,30 @@ export function queryCommands(program: Command, io: CommandIo): void {
         await ask(io, options, 'announce', params, announceView);
       },
     );
+
+  query('signal', 'Hint that a resource will be asked for; counts as far as such hints have been right')
+    .argument('<URL>', 'URL of the resource')
+    .option('--strength <N>', 'on a scale of your own, 1 or more', integer(1))
+    .option('--at <TIME>', 'when it was said', time)
+    .option('--region <REGION>', 'only for this region')
+    .action(
+      async (
+        url: string,
+        {
+          strength,
+          at,
+          region,
+          ...options
+        }: DaemonOptions & { strength?: number; at?: number; region?: string },
+      ) => {
+        const { signalView } = await import('./views-signals.ts');
+        const params = {
+          url,
+          ...(strength !== undefined && { strength }),
+          ...(at !== undefined && { at }),
+          ...(region !== undefined && { region }),
+        };
+        await ask(io, options, 'signal', params, signalView);
+      },
+    );
 }

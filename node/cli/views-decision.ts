@@ -7,6 +7,7 @@ import type {
   TrendingResult,
 } from '../rpc/methods.ts';
 import { bytes, decimal, fields, instant, percent, printable, span, table } from './table.ts';
+import { feedTables } from './views-signals.ts';
 
 /** What people see of the results about what is to come. */
 
@@ -134,7 +135,7 @@ export function accuracyView(a: AccuracyResult): string {
     ['safety factor', decimal(a.safetyFactor)],
     ['threshold', decimal(a.threshold)],
   ]);
-  const decided = [...proposersTable(a), ...tuningsTable(a)];
+  const decided = [...proposersTable(a), ...tuningsTable(a), ...feedTables(a)];
   if (a.forecasts.length === 0) return [head, ...decided, 'no forecast has come due yet'].join('\n\n');
   const share = (value: number | null) => (value === null ? '-' : percent(value));
   const rows = a.forecasts.flatMap((f) =>

@@ -10,6 +10,7 @@ import type {
   TagResult,
 } from '../rpc/methods.ts';
 import { bytes, type Cell, decimal, fields, instant, percent, printable, span, table } from './table.ts';
+import { feedRows } from './views-signals.ts';
 
 /** What people see of the results about this PoP and what it stores. */
 
@@ -53,6 +54,7 @@ export function statusView(s: StatusResult): string {
       'history',
       `${s.demand.series} series, ${bytes(s.demand.historyBytes)} of ${bytes(s.demand.historyBudget)}`,
     ],
+    ...feedRows(s),
     ['purges', `${s.purges.applied} applied, ${s.purges.unacknowledged} not yet proven everywhere`],
     ['resident', bytes(s.residentBytes)],
   ];

@@ -121,11 +121,12 @@ function holds({ store, identity }: Daemon, { key16, pop, purpose }: Placement):
 
 export async function accuracy(daemon: Daemon, region?: string): Promise<AccuracyResult> {
   const { metrics } = daemon;
-  const [{ mirrors, parameters, forecastAccuracy, agreement }, speculative, used] = await Promise.all([
-    forecasterStatus(daemon),
-    metrics.value('mirror_outcomes_total', { outcome: 'mirrored', source: 'speculative' }),
-    metrics.value('speculative_used_total'),
-  ]);
+  const [{ mirrors, parameters, forecastAccuracy, signals, agreement }, speculative, used] =
+    await Promise.all([
+      forecasterStatus(daemon),
+      metrics.value('mirror_outcomes_total', { outcome: 'mirrored', source: 'speculative' }),
+      metrics.value('speculative_used_total'),
+    ]);
   const judged = mirrors.used.bytes + mirrors.unused.bytes;
   const { self } = daemon.identity;
   const weightOf = (pop: PopId) => agreement?.members.find((one) => one.pop === pop)?.weight ?? MILLI;
@@ -158,9 +159,31 @@ export async function accuracy(daemon: Daemon, region?: string): Promise<Accurac
       speculativePairs: speculative,
       speculativeUsedPairs: used,
     },
+    ...{ signals: [...signals], network: networkOf(daemon) },
     safetyFactor: parameters.safety / MILLI,
     threshold: parameters.threshold,
   };
+}
+
+function networkOf({ feeds }: Daemon): AccuracyResult['network'] {
+  const { state, trainedAt, trial, adopted, refused, failed } = feeds.network.status;
+  return {
+    ...{ state, adopted, refused, failed, trainedAt: trainedAt ?? null },
+    triedOn: trial?.series ?? null,
+    errorWithout: trial?.without ?? null,
+    errorWith: trial?.with ?? null,
+  };
+}
+
+/** A hint by RPC. Fails with what is wrong with its URL. */
+export function signal({ feeds }: Daemon, { url, strength, at, region }: Params<'signal'>): Result<'signal'> {
+  const { resource, verdict } = feeds.signals.tell({
+    ...{ url, strength },
+    ...(at !== undefined && { at }),
+    ...(region !== undefined && { region }),
+  });
+  const taken = verdict === 'taken';
+  return { key: resource.key, key16: resource.key16, taken, reason: taken ? null : verdict };
 }
 
 /** Longest wait for the announcement to be on disk, real ms. */

@@ -1,6 +1,6 @@
 import type { Daemon } from '../compose.ts';
 import type { Handlers } from '../rpc/method.ts';
-import { accuracy, announce, forecast, ingest, plan, trending } from './demand.ts';
+import { accuracy, announce, forecast, ingest, plan, signal, trending } from './demand.ts';
 import { setText } from './dns.ts';
 import { explain } from './explain.ts';
 import { purge } from './purge.ts';
@@ -18,6 +18,7 @@ export function handlersOf(daemon: Daemon, doors: { readonly addresses: DoorAddr
     plan: (params) => plan(daemon, params),
     explain: ({ resource }) => explain(daemon, resource),
     announce: (params) => announce(daemon, params),
+    signal: (params) => signal(daemon, params),
     accuracy: ({ region }) => accuracy(daemon, region),
     replicas: (params) => replicas(daemon, params),
     tag: ({ resource }) => tag(daemon, resource),

@@ -78,10 +78,26 @@ export async function status(daemon: Daemon, addresses: DoorAddresses): Promise<
       historyBytes: forecaster.historyBytes,
       historyBudget: config.memory.history,
     },
+    ...forecastingOf(daemon),
     agreement: agreementOf(daemon, forecaster),
     purges: { applied: invalidator.purges, unacknowledged: invalidator.waiting },
     residentBytes: process.memoryUsage.rss(),
     errors: [...errors],
+  };
+}
+
+function forecastingOf({ pool, feeds }: Daemon): Pick<StatusResult, 'forecasting' | 'signals'> {
+  const { workers, running, restarts, pending, done, cheap, lastMs } = pool.progress();
+  return {
+    forecasting: {
+      ...{ workers, running, restarts, pending, done, cheap, lastMs },
+      network: feeds.network.status.state,
+    },
+    signals: feeds.signals.rows().map((row) => ({
+      ...row,
+      code: row.code ?? null,
+      lastAt: row.lastAt === undefined ? null : Math.floor(row.lastAt),
+    })),
   };
 }
 

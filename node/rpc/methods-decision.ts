@@ -1,6 +1,18 @@
 import * as v from 'valibot';
 import type { MethodSpec } from './method.ts';
-import { amount, choice, count, instant, limit, list, maybe, named, resource, words } from './shapes.ts';
+import {
+  amount,
+  choice,
+  count,
+  flag,
+  instant,
+  limit,
+  list,
+  maybe,
+  named,
+  resource,
+  words,
+} from './shapes.ts';
 
 /** Methods about what is to come: demand, forecasts, the plan, and how right they were. */
 
@@ -150,6 +162,30 @@ const accuracy = {
       speculativePairs: count('pairs pulled on RISING reports'),
       speculativeUsedPairs: count('of those, used'),
     }),
+    signals: list(
+      v.object({
+        source: words('source of signals'),
+        judged: count('signals whose outcome is known'),
+        open: count('signals whose outcome is awaited'),
+        uplift: amount('requests that came over those that were expected without it'),
+        gain: amount('evidence that forecasts are better with it, nats; it counts from 4 on, fully from 8'),
+        trust: amount('how far it moves forecasts, 0 … 1'),
+      }),
+      'what signals from outside have been worth, by source',
+    ),
+    network: v.pipe(
+      v.object({
+        state: choice(['none', 'in-use', 'training'], 'of the network that is trained across series'),
+        trainedAt: maybe(instant('when the one in use was trained, demand time')),
+        triedOn: maybe(count('series that it was tried on, hours that it had not seen')),
+        errorWithout: maybe(amount('error of the forecasts without it there, over the mean')),
+        errorWith: maybe(amount('… with it')),
+        adopted: count('trainings since the start that were taken into use'),
+        refused: count('… that were not worth it'),
+        failed: count('… that came to no end'),
+      }),
+      v.description('the recurrent network'),
+    ),
     safetyFactor: amount('by which forecasts are scaled before planning'),
     threshold: amount('value per byte below which nothing is mirrored'),
   }),
@@ -164,6 +200,21 @@ const announce = {
     region: v.optional(words('only from this region')),
   }),
   result: v.object({ ...named, at: instant('when demand begins'), stored: v.boolean() }),
+} satisfies MethodSpec;
+
+const signal = {
+  summary: 'Hints that a resource will be asked for; it counts as far as such hints have been right.',
+  params: v.strictObject({
+    url: words('URL of the resource'),
+    strength: v.optional(amount('on a scale of the caller’s own, above zero; 1 by default'), 1),
+    at: v.optional(instant('when it was said, demand time; now by default')),
+    region: v.optional(words('only for this region')),
+  }),
+  result: v.object({
+    ...named,
+    taken: flag('whether it is in force'),
+    reason: maybe(words('`repeated`, or the code of why it was refused')),
+  }),
 } satisfies MethodSpec;
 
 const facts = v.pipe(
@@ -194,4 +245,4 @@ const explain = {
   }),
 } satisfies MethodSpec;
 
-export const decisionMethods = { trending, forecast, plan, explain, accuracy, announce } as const;
+export const decisionMethods = { trending, forecast, plan, explain, accuracy, announce, signal } as const;

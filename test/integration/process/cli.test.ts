@@ -113,6 +113,11 @@ const COMMANDS: readonly (readonly [
     { url: 'http://h/a', at: Date.UTC(2026, 11, 1, 20), expect: 9 },
   ],
   [
+    'signal',
+    ['signal', 'http://h/a', '--strength', '9', '--region', 'eu'],
+    { url: 'http://h/a', strength: 9, region: 'eu' },
+  ],
+  [
     'dns.set',
     ['dns', 'set', 'a.example', 'TXT', 'v', '--ttl', '60', '--wait', '--timeout', '2000'],
     { name: 'a.example', type: 'TXT', value: 'v', ttlSeconds: 60, wait: true, timeoutMs: 2_000 },
@@ -221,7 +226,7 @@ describe('the frame', () => {
     const { out, code } = await run(['--help']);
     expect(code).toBe(0);
     const names = [...out.matchAll(/^ {2}([a-z]+)/gm)].map((match) => match[1]);
-    for (const name of 'start demo keys status peers epochs trending forecast plan replicas tag explain accuracy purge announce ingest link sign dns config simulate predict'.split(
+    for (const name of 'start demo keys status peers epochs trending forecast plan replicas tag explain accuracy purge announce signal ingest link sign dns config simulate predict'.split(
       ' ',
     )) {
       expect(names).toContain(name);

@@ -46,6 +46,17 @@ const status: Result<'status'> = {
   },
   mirror: { pulledBytes: 4096, unusedBytes: 0, speculativeBytes: 100, inFlight: 1, budget: 50 << 20 },
   demand: { series: 33, historyBytes: 70_000, historyBudget: 128 << 20 },
+  forecasting: {
+    ...{ workers: 1, running: 1, restarts: 0, pending: 0, done: 900, cheap: 2, lastMs: 41.5 },
+    network: 'in-use',
+  },
+  signals: [
+    {
+      source: 'mastodon:mastodon.example',
+      state: 'failing',
+      ...{ taken: 3, repeated: 1, refused: 40, failures: 2, code: 'SIGNAL_SOURCE', lastAt: T },
+    },
+  ],
   agreement: {
     height: 41,
     header: HASH,
@@ -241,6 +252,11 @@ export const SAMPLES: { readonly [M in keyof Handlers]-?: Result<M> } = {
         ],
       },
     ],
+    signals: [{ source: 'mastodon:mastodon.example', judged: 40, open: 3, uplift: 3.5, gain: 6, trust: 0.5 }],
+    network: {
+      ...{ state: 'in-use', trainedAt: T, triedOn: 200, errorWithout: 0.2, errorWith: 0.19 },
+      ...{ adopted: 1, refused: 0, failed: 0 },
+    },
     mirrored: {
       pairs: 10,
       usedPairs: 7,
@@ -254,6 +270,7 @@ export const SAMPLES: { readonly [M in keyof Handlers]-?: Result<M> } = {
     threshold: 0.01,
   },
   announce: { ...named, at: T, stored: true },
+  signal: { ...named, taken: false, reason: 'repeated' },
   replicas: {
     replicas: [
       {
