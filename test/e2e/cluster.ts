@@ -11,6 +11,7 @@ import {
 import { popIdOf } from '../../protocol/pop-key.ts';
 import { freePort } from '../ports.ts';
 import { type Daemon, startDaemon, until } from './daemon.ts';
+import type { Links } from './links.ts';
 
 export interface TestCluster {
   readonly pops: Daemon[];
@@ -36,6 +37,8 @@ export async function startCluster(
     readonly addresses?: readonly string[];
     /** PoPs that stand in the list of founders, and are given it; the rest ask and join. All by default, `false`: none. */
     readonly founders?: false | ((index: number) => boolean);
+    /** Through which the PoPs reach each other, so that their links can be broken. */
+    readonly links?: Links;
     /** Further flags of a PoP. */
     readonly flags?: (index: number) => readonly string[];
   },
@@ -71,7 +74,13 @@ export async function startCluster(
   // A list has to stand there from the start, so that it can be read anew.
   const shutOut = (pop: string) => revoke(operator, [pop], { now: Date.now() });
   const revocations = await shutOut(popIdOf(generateKeyPairSync('ed25519').privateKey));
-  const port = await freePort();
+  const { links } = options;
+  /** Where each PoP listens, 0 for any port, and where the others find it. */
+  const ports: number[] = [];
+  for (const index of names.keys()) ports.push(links || index === 0 ? await freePort() : 0);
+  const doors = links ? await Promise.all(ports.map((port, index) => links.open(index, port))) : ports;
+  const pids = new Map<number, number | undefined>();
+  links?.knows((index) => pids.get(index));
   const start = (index: number) => {
     const file = files[index];
     if (!file) throw new RangeError(`no PoP ${index}`);
@@ -80,14 +89,20 @@ export async function startCluster(
       config,
       `[cluster]\ncertificate = "${file.certificatePath}"\nkey = "${file.keyPath}"\ncharter = "${charterOf(index)}"\nrevocations = "${revocations.path}"\n${founders && isFounder(index) ? `founders = "${founders.path}"\n` : ''}[forecast]\nworkers = 1\n`,
     );
-    const listen = `/ip4/127.0.0.1/tcp/${index === 0 ? port : 0}`;
-    const bootstrap = index === 0 ? [] : ['--bootstrap', `/ip4/127.0.0.1/tcp/${port}/p2p/${files[0]?.pop}`];
+    const listen = `/ip4/127.0.0.1/tcp/${ports[index]}`;
+    const bootstrap =
+      index === 0 ? [] : ['--bootstrap', `/ip4/127.0.0.1/tcp/${doors[0]}/p2p/${files[0]?.pop}`];
+    const announce = links ? ['--announce', `/ip4/127.0.0.1/tcp/${doors[index]}`] : [];
     const host = addressOf(index);
-    return startDaemon(join(directory, names[index] ?? '', 'data'), [
-      ...['--config', config, '--listen', listen, ...bootstrap],
-      ...['--http', `${host}:0`, '--dns', `${host}:0`],
-      ...(options.flags?.(index) ?? []),
-    ]);
+    return startDaemon(
+      join(directory, names[index] ?? '', 'data'),
+      [
+        ...['--config', config, '--listen', listen, ...bootstrap, ...announce],
+        ...['--http', `${host}:0`, '--dns', `${host}:0`],
+        ...(options.flags?.(index) ?? []),
+      ],
+      (pid) => pids.set(index, pid),
+    );
   };
   const started = await Promise.allSettled(names.map((_, index) => start(index)));
   const pops = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));

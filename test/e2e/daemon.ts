@@ -34,8 +34,12 @@ export function scratch(finish: (fn: () => void) => void): string {
   return directory;
 }
 
-/** Starts `presage start` on free loopback ports and waits for its ready line. */
-export async function startDaemon(dataDir: string, flags: readonly string[] = []): Promise<Daemon> {
+/** Starts `presage start` on free loopback ports and waits for its ready line; `spawned` hears its pid before that. */
+export async function startDaemon(
+  dataDir: string,
+  flags: readonly string[] = [],
+  spawned: (pid: number | undefined) => void = () => undefined,
+): Promise<Daemon> {
   const startedAt = performance.now();
   const given = (flag: string) => flags.includes(flag);
   const child = spawn(
@@ -56,6 +60,7 @@ export async function startDaemon(dataDir: string, flags: readonly string[] = []
     logged += chunk.toString();
   });
   running.add(child);
+  spawned(child.pid);
   const exited = once(child, 'exit').finally(() => running.delete(child));
   const line = await Promise.race([
     once(createInterface({ input: child.stdout }), 'line').then(([text]) => String(text)),
