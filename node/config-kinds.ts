@@ -85,6 +85,17 @@ const listOf = (placeholder: string, item: (raw: unknown) => string): Kind<reado
   print: (value) => value.join(','),
 });
 
+/** Several endpoints, as on a machine with addresses of both families; "off" is none. */
+const endpoints: Kind<readonly Endpoint[]> = {
+  placeholder: 'HOST:PORT',
+  list: true,
+  parse: (raw) =>
+    (Array.isArray(raw) ? raw.flatMap((part) => split(part)) : split(raw)).flatMap(
+      (part) => parseEndpoint(part) ?? [],
+    ),
+  print: (value) => value.map(printEndpoint).join(',') || 'off',
+};
+
 const split = (raw: unknown): unknown[] =>
   typeof raw === 'string'
     ? raw
@@ -131,6 +142,7 @@ export const KINDS = {
   webSocket: kind<string>('URL', parseWebSocket, plain),
   path: kind<string>('PATH', (raw, base) => resolve(base, text(raw)), plain),
   endpoint: kind<Endpoint | undefined>('HOST:PORT', parseEndpoint, printEndpoint),
+  endpoints,
   size: kind('SIZE', parseSize, printSize),
   rate: kind('RATE', parseRate, (value: number) => `${printSize(value)}/s`),
   duration: kind('DURATION', parseDuration, printDuration),

@@ -73,9 +73,9 @@ export const KEYS = {
   ),
   'http.originTimeout': key(KINDS.duration, '15s', 'How long the origin may take to begin its answer.'),
   'dns.listen': key(
-    KINDS.endpoint,
+    KINDS.endpoints,
     '127.0.0.1:5353',
-    'Where DNS is answered, UDP and TCP; "off" for none.',
+    'Where DNS is answered, UDP and TCP; "off" for nowhere.',
     'dns',
   ),
   'dns.zones': key(KINDS.zones, [], 'Zones answered with authority, besides those of the charter.'),

@@ -76,11 +76,15 @@ export async function openDoors(
     }
   }
   // Last, because it sends clients to the others.
-  const dnsServer = config.dns.listen && (await openDns(daemon, { geography, random }, onClose));
-  if (config.dns.listen && dnsServer) {
-    const { address } = await dnsServer.listen(config.dns.listen.host, config.dns.listen.port);
-    onClose('dns', () => dnsServer.close());
-    addresses.dns = printEndpoint(address);
+  if (config.dns.listen.length > 0) {
+    const dns = await openDns(daemon, { geography, random }, onClose);
+    onClose('dns', () => dns.close());
+    const opened: string[] = [];
+    for (const { host, port } of config.dns.listen) {
+      const { address } = await dns.listen(host, port);
+      opened.push(printEndpoint(address));
+    }
+    addresses.dns = opened.join(',');
   }
   if (operator.charters.current().sites.length === 0)
     log.warn('no site is configured: start with --origin URL, or give a charter');

@@ -32,7 +32,7 @@ describe('configuration', () => {
   it('has working defaults', () => {
     const config = loadConfig({ cwd: '/srv' });
     expect(config.http.listen).toEqual({ host: '127.0.0.1', port: 8080 });
-    expect(config.dns.listen).toEqual({ host: '127.0.0.1', port: 5353 });
+    expect(config.dns.listen).toEqual([{ host: '127.0.0.1', port: 5353 }]);
     expect(config.dataDir).toBe('/srv/.presage');
     expect(config.storage.budget).toBe(10 * 2 ** 30);
     expect(config.epoch.length).toBe(30_000);
@@ -123,6 +123,6 @@ describe('configuration', () => {
 
   it('serves without a listener where it is told "off"', () => {
     const config = loadConfig({ flags: { dns: 'off' } });
-    expect(config.dns.listen).toBeUndefined();
+    expect(config.dns.listen).toEqual([]);
   });
 });
