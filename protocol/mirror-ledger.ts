@@ -1,3 +1,4 @@
+import { byBytes } from './exact.ts';
 import type { Key16, SiteId } from './ids.ts';
 import { USES_MAX, type Use, VALUE_MAX } from './proposal.ts';
 import type { Worth } from './summary.ts';
@@ -103,7 +104,7 @@ export class MirrorLedger {
   }
 
   /**
-   * What changed since the last call, by site, for the proposal: whole KiB, of the sites with most to tell. What
+   * What changed since the last call, strictly by site, for the proposal: whole KiB, of the sites with most to tell. What
    * there was no room for, the rest of a KiB and what late uses took back beyond this lot are told later.
    */
   takeUses(): Use[] {
@@ -129,7 +130,9 @@ export class MirrorLedger {
         }
         return use;
       });
-    return told.filter((use) => use.mirroredKiB + use.usedKiB + use.unusedKiB + use.promisedKiB > 0);
+    return told
+      .filter((use) => use.mirroredKiB + use.usedKiB + use.unusedKiB + use.promisedKiB > 0)
+      .sort((a, b) => byBytes(a.site, b.site));
   }
 
   get totals(): LedgerTotals {

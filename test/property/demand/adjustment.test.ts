@@ -9,7 +9,7 @@ import {
   type Parameters,
   remember,
 } from '../../../protocol/adjustment.ts';
-import type { Key16 } from '../../../protocol/ids.ts';
+import type { Key16, SiteId } from '../../../protocol/ids.ts';
 import { MirrorLedger } from '../../../protocol/mirror-ledger.ts';
 
 const key = (n: number) => n.toString(16).padStart(32, '0') as Key16;
@@ -110,4 +110,32 @@ test('a mirror too young to judge is neither used nor wasted; a late use still c
   expect(ledger.requested(key(1))).toBe(true);
   expect(ledger.requested(key(1))).toBe(false);
   expect(ledger.totals).toMatchObject({ used: { bytes: 4096 }, unused: { bytes: 0 } });
+});
+
+test('sites are accounted for apart, 64 at a time, and nothing is lost between them', () => {
+  const ledger = new MirrorLedger();
+  const sites = Array.from({ length: 70 }, (_, n) => `site-${n}` as SiteId);
+  for (const [n, site] of sites.entries()) {
+    ledger.mirrored(key(n), 1024 * (n + 1) + 512, 0, 1000, site);
+    ledger.mirrored(key(100 + n), 1024 * (n + 1) + 512, 0, 1000, site);
+    ledger.requested(key(n));
+  }
+  ledger.mature(100, 100);
+  const first = ledger.takeUses();
+  expect(first.length).toBe(64);
+  expect(first.map(({ site }) => site)).toEqual(first.map(({ site }) => site).sort());
+  const second = ledger.takeUses();
+  const told = new Map<string, number>();
+  for (const use of [...first, ...second]) {
+    told.set(use.site, (told.get(use.site) ?? 0) + use.mirroredKiB);
+    expect(use.usedKiB).toBe(use.unusedKiB);
+    expect(use.promisedKiB).toBe(use.mirroredKiB);
+  }
+  expect(told).toEqual(new Map([...told].map(([site]) => [site, 2 * Number(site.slice(5)) + 3])));
+  expect(told.size).toBe(70);
+  // A late use takes back what was judged unused; it is told once as much again goes unused.
+  ledger.requested(key(100));
+  expect(ledger.takeUses()).toEqual([
+    { site: 'site-0', mirroredKiB: 0, usedKiB: 2, unusedKiB: 0, promisedKiB: 0 },
+  ]);
 });

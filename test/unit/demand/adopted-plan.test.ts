@@ -76,8 +76,13 @@ describe('what all PoPs were asked for of late', () => {
     foresight.prepare(7 * WINDOW);
     expect(foresight.observed(key(0), REGIONS[0]!, 0)).toBe(0);
     const recent = new RecentDemand();
-    const many = Array.from({ length: 60_000 }, () => 1);
-    for (let w = 0; w < 6; w += 1) recent.fold(summaryOf(0, 2 + w, w * WINDOW, many));
+    const many = summaryOf(
+      0,
+      2,
+      0,
+      Array.from({ length: 60_000 }, () => 1),
+    );
+    for (let w = 0; w < 6; w += 1) recent.fold({ ...many, from: w * WINDOW, to: (w + 1) * WINDOW });
     expect(recent.size).toBe(240_000);
     expect(recent.observed(key(1), REGIONS[0]!, WINDOW, WINDOW)).toBe(0);
     expect(recent.observed(key(1), REGIONS[0]!, 5 * WINDOW, WINDOW)).toBe(1_000);
