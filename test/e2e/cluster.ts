@@ -35,6 +35,8 @@ export async function startCluster(
     readonly site?: string;
     readonly epoch?: string;
     readonly addresses?: readonly string[];
+    /** Ports of HTTP that stand in the certificates, where DNS checks the PoPs. */
+    readonly httpPorts?: readonly number[];
     /** PoPs that stand in the list of founders, and are given it; the rest ask and join. All by default, `false`: none. */
     readonly founders?: false | ((index: number) => boolean);
     /** Through which the PoPs reach each other, so that their links can be broken. */
@@ -64,7 +66,10 @@ export async function startCluster(
   const files: Awaited<ReturnType<typeof createPop>>[] = [];
   for (const [index, name] of names.entries()) {
     mkdirSync(join(directory, name));
-    const fields = { name, region: regions[index] ?? 'r0', addressesV4: [addressOf(index)] };
+    const fields = {
+      ...{ name, region: regions[index] ?? 'r0', addressesV4: [addressOf(index)] },
+      ...(options.httpPorts && { http: options.httpPorts[index] ?? 0 }),
+    };
     files.push(await createPop(operator, fields, { directory: join(directory, name), now: Date.now() }));
     copyFileSync(charter.path, charterOf(index));
   }
