@@ -29,6 +29,7 @@ export interface OperatorDocumentsDeps {
 export class OperatorDocuments {
   readonly #deps: OperatorDocumentsDeps;
   readonly #shelves: ((wanted: WantedDocument) => Uint8Array | undefined)[] = [];
+  readonly #waiting = new Set<() => void>();
   #closed = false;
 
   constructor(deps: OperatorDocumentsDeps) {
@@ -71,13 +72,19 @@ export class OperatorDocuments {
 
   /** Calls `act` once after `delayMs`, real time, unless closed by then. */
   after(delayMs: number, act: () => void): void {
-    this.#deps.clock.after(delayMs, () => {
-      if (!this.#closed) act();
+    if (this.#closed) return;
+    const cancel = this.#deps.clock.after(delayMs, () => {
+      this.#waiting.delete(cancel);
+      act();
     });
+    this.#waiting.add(cancel);
   }
 
+  /** What waits is called off: a timer would keep the process alive. */
   close(): void {
     this.#closed = true;
+    for (const cancel of this.#waiting) cancel();
+    this.#waiting.clear();
   }
 
   async #ask<T>(
