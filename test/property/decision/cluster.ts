@@ -126,7 +126,9 @@ export function randomProposal(random: Random, height: number, keys = 30): Propo
         holder: upTo(1),
       }),
     );
-    entries.push(entry(number, cells, { site: SITES[number % 2]!, sizeClass: number * 3 + upTo(1) }));
+    entries.push(
+      entry(number, cells, { site: SITES[number % 2]!, sizeClass: ((number * 3) % 300) + upTo(1) }),
+    );
   }
   return proposal({
     at: START + height * 30_000 + upTo(1000),
