@@ -18,7 +18,7 @@ export function zoneCommand(
     .argument('<ZONE>', 'zone, such as cdn.example.net')
     .option('--standby', 'the key that is published for a change of keys, and signs nothing yet')
     .action(async (zone: string, options: ZoneOptions) => {
-      const name = zone.endsWith('.') ? zone : `${zone}.`;
+      const name = `${zone.toLowerCase().replace(/\.$/, '')}.`;
       const { key, path, made } = await obtainZoneKey(options.dir, zone, options.standby ?? false);
       const records = printKey(name, keyOfText(name), key);
       const head = `${path}${made ? ', made now' : ''}: key ${key.tag}, for dns.dnssec at every PoP`;
