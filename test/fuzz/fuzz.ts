@@ -83,9 +83,10 @@ async function part(target: string, inputs: number, seed: number): Promise<Repor
 }
 
 const startedAt = performance.now();
-const perTarget = Math.ceil(Number(values.inputs) / chosen.length);
+const shares = chosen.reduce((sum, { share = 1 }) => sum + share, 0);
 const totals = { inputs: 0, accepted: 0, findings: [] as Finding[] };
-for (const { name } of chosen) {
+for (const { name, share = 1 } of chosen) {
+  const perTarget = Math.ceil((Number(values.inputs) * share) / shares);
   const began = performance.now();
   const sum = { inputs: 0, accepted: 0, outcomes: 0, slowestMs: 0 };
   for (let seed = firstSeed; sum.inputs < perTarget; seed += 1) {

@@ -11,6 +11,8 @@ export interface Target {
   readonly words?: readonly string[];
   /** Bytes of the largest input that is tried. Default 4,096; real limits above that are tried now and then. */
   readonly maxBytes?: number;
+  /** Of the inputs of a run, beside those of others. Default 1; less where each costs a signature or a file. */
+  readonly share?: number;
   /** Decodes, and checks what must hold of the result. Throws what the decoder throws, or a `Violation`. */
   run(input: Uint8Array): unknown;
 }

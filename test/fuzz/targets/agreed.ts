@@ -62,7 +62,7 @@ export const agreedTargets: readonly Target[] = [
     ...{ name: 'proposal', shape, seeds: proposals, maxBytes: 64 * 1024 },
     run: roundTrip(decodeProposal, encodeProposal),
   },
-  { name: 'transition', shape, seeds: proposals, run: follows },
+  { name: 'transition', shape, seeds: proposals, share: 0.2, run: follows },
   {
     ...{ name: 'state', shape, seeds: [encodeState(originOf(2)), encodeState(state)], maxBytes: 64 * 1024 },
     run: roundTrip(decodeState, encodeState),

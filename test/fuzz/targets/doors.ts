@@ -155,9 +155,15 @@ mx MX 10 mail
 
 /** What clients, resolvers and origins send, and what operators write for the name server. */
 export const doorTargets: readonly Target[] = [
-  { name: 'dns-query', shape: 'bytes', seeds: queries, run: (input) => `${new Query().parse(input)}` },
-  { name: 'dns-udp', shape: 'bytes', seeds: queries, maxBytes: 1_500, run: answered('udp') },
-  { name: 'dns-tcp', shape: 'bytes', seeds: queries, maxBytes: 65_535, run: answered('tcp') },
+  {
+    name: 'dns-query',
+    share: 4,
+    shape: 'bytes',
+    seeds: queries,
+    run: (input) => `${new Query().parse(input)}`,
+  },
+  { name: 'dns-udp', share: 4, shape: 'bytes', seeds: queries, maxBytes: 1_500, run: answered('udp') },
+  { name: 'dns-tcp', share: 4, shape: 'bytes', seeds: queries, maxBytes: 65_535, run: answered('tcp') },
   {
     ...{ name: 'zone-file', shape: text, seeds: [bytesOf(zone)], maxBytes: 64 * 1024 },
     words: [
@@ -181,7 +187,7 @@ export const doorTargets: readonly Target[] = [
     },
   },
   {
-    ...{ name: 'http-request', shape: text, run: requestRead, maxBytes: 16 * 1024 },
+    ...{ name: 'http-request', share: 3, shape: text, run: requestRead, maxBytes: 16 * 1024 },
     seeds: [
       'GET /a/b/../c%2Fd?utm_x=1&b=2&a=%41 HTTP/1.1\nHost: shop.example:80\nAccept-Language: de, en;q=0.5\nRange: bytes=0-9,20-29,-5',
       'GET http://shop.example/x?q HTTP/1.1\nHost: other\nCache-Control: no-cache, max-age="5", max-stale\nIf-None-Match: W/"a", "b"\nIf-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT',
@@ -202,7 +208,7 @@ export const doorTargets: readonly Target[] = [
     ],
   },
   {
-    ...{ name: 'http-response', shape: text, run: responseRead, maxBytes: 16 * 1024 },
+    ...{ name: 'http-response', share: 3, shape: text, run: responseRead, maxBytes: 16 * 1024 },
     seeds: [
       'Cache-Control: max-age=60, private="set-cookie, x", stale-if-error=5\nAge: 5\nDate: Sun, 06 Nov 1994 08:49:37 GMT\nVary: Accept, *',
       'CDN-Cache-Control: max-age=5, no-cache="a"\nExpires: Sun Nov  6 08:49:37 1994\nConnection: x-a, close\nX-A: 1\nETag: "x"',
@@ -221,14 +227,20 @@ export const doorTargets: readonly Target[] = [
     ],
   },
   {
-    ...{ name: 'structured-field', shape: text, run: structured, maxBytes: 8_192 },
+    ...{ name: 'structured-field', share: 3, shape: text, run: structured, maxBytes: 8_192 },
     seeds: ['max-age=60, a;b=1, (1 2);c', '"text", :AQI=:, ?1, @1659578233, %"f%c3%bc"', 'W/"a", "b"'].map(
       bytesOf,
     ),
     words: [':AA==:', '?0', '?1', '(', ')', ';a', '1.5', '@1', '%"', '*a/b'],
   },
   {
-    ...{ name: 'bearer-token', shape: text, seeds: [bytesOf(minted)], words: ['eyJ', '.', '==', 'bnVsbA'] },
+    ...{
+      name: 'bearer-token',
+      share: 3,
+      shape: text,
+      seeds: [bytesOf(minted)],
+      words: ['eyJ', '.', '==', 'bnVsbA'],
+    },
     run: (input) => checkToken(textOf(input), keys, 'shop', '/a/b', NOW / 1000),
   },
 ];

@@ -83,12 +83,18 @@ export const inputTargets: readonly Target[] = [
     run: (input) => observed(parseCombined(textOf(input), 'd')),
   },
   {
-    ...{ name: 'log-json', shape: text, seeds: [bytesOf(JSON_LINE), bytesOf(CADDY)], maxBytes: 64 * 1024 },
+    ...{
+      name: 'log-json',
+      share: 3,
+      shape: text,
+      seeds: [bytesOf(JSON_LINE), bytesOf(CADDY)],
+      maxBytes: 64 * 1024,
+    },
     words: ['"url":', '"request":', '"at":', '1e400', '{}', '[]', '"http://'],
     run: (input) => observed(parseJsonLine(textOf(input), 'd')),
   },
   {
-    ...{ name: 'log-tsv', shape: text, words: ['\t', 'host', 'time', 'url'], maxBytes: 64 * 1024 },
+    ...{ name: 'log-tsv', share: 3, shape: text, words: ['\t', 'host', 'time', 'url'], maxBytes: 64 * 1024 },
     seeds: [bytesOf('h.example\t-\t807256800\tGET\t/a\t200\t5\t\t'), bytesOf(TSV)],
     run: (input) => {
       const line = textOf(input);
@@ -96,7 +102,7 @@ export const inputTargets: readonly Target[] = [
     },
   },
   {
-    ...{ name: 'syslog', shape: text, maxBytes: 64 * 1024 },
+    ...{ name: 'syslog', share: 3, shape: text, maxBytes: 64 * 1024 },
     seeds: [
       bytesOf(`<190>May 17 10:05:03 edge nginx: ${COMBINED}`),
       bytesOf(`<190>1 2015-05-17T10:05:03Z edge nginx 1 - [a b="c"][d] ${JSON_LINE}`),
@@ -117,7 +123,7 @@ export const inputTargets: readonly Target[] = [
     run: pieces,
   },
   {
-    ...{ name: 'rpc', shape: text, run: rpc, maxBytes: 64 * 1024 },
+    ...{ name: 'rpc', share: 3, shape: text, run: rpc, maxBytes: 64 * 1024 },
     seeds: [
       call('status', {}),
       call('purge', { url: 'http://a/b', soft: true, wait: true, timeoutMs: 50 }),
@@ -142,7 +148,7 @@ export const inputTargets: readonly Target[] = [
     ],
   },
   {
-    ...{ name: 'config', shape: text, run: config, maxBytes: 16 * 1024 },
+    ...{ name: 'config', shape: text, run: config, maxBytes: 16 * 1024, share: 0.2 },
     seeds: [
       bytesOf(
         'name = "fra1"\nregion = "eu"\ndataDir = "/d"\norigin = "http://o.example"\n[http]\nlisten = "127.0.0.1:80"\n[storage]\nbudget = "10GiB"\nmemory = "64MiB"\n[p2p]\nlisten = ["/ip4/0.0.0.0/tcp/1"]\n[clock]\nspeed = 2\n',

@@ -99,7 +99,7 @@ function bodyTarget(name: string): Target {
   const [domain, sealed, maxBytes, open] = opened[name]!;
   const kind: EnvelopeKind = { domain: `presage/${domain}/1`, maxBytes: 1 << 20, code: 'WIRE_SCHEMA' };
   return {
-    ...{ name: `${name}-body`, shape, seeds: [peek(kind, sealed).body], maxBytes },
+    ...{ name: `${name}-body`, shape, seeds: [peek(kind, sealed).body], maxBytes, share: 0.2 },
     run: (body) => open(seal(kind, body, operator)),
   };
 }
@@ -150,7 +150,7 @@ export const signedTargets: readonly Target[] = [
     run: (sealed) => openCharter(sealed, operatorKey, genesis).charter.cluster,
   },
   {
-    ...{ name: 'charter-body', shape, maxBytes: 32_768 },
+    ...{ name: 'charter-body', shape, maxBytes: 32_768, share: 0.2 },
     seeds: [decode(document, PARTS)[1]],
     run: openResigned,
   },
