@@ -112,7 +112,11 @@ export class Composer {
       }
       this.#answer.flags |= FLAG_AA;
       const alias =
-        type === TYPE.CNAME || type === TYPE_ANY || type === TYPE.NSEC || found.kind !== 'name'
+        type === TYPE.CNAME ||
+        type === TYPE_ANY ||
+        type === TYPE.NSEC ||
+        found.kind !== 'name' ||
+        (type === TYPE.TXT && found.text)
           ? undefined
           : found.sets?.get(TYPE.CNAME);
       if (!alias) {

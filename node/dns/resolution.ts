@@ -58,7 +58,7 @@ export class Resolution {
     const found = this.#found;
     found.site = found.key16 = found.text = found.sets = found.cut = undefined;
     found.rank = 0;
-    if (this.#resource(key)) return found;
+    if (this.#resource(key, nowMs)) return found;
     const node = this.#zones.node(key);
     if (node) {
       found.zone = node.zone;
@@ -74,16 +74,20 @@ export class Resolution {
     } else this.#search(key);
     if (this.#texts.size > 0 && (found.kind === 'name' || found.kind === 'absent')) {
       found.text = this.#texts.get(key, nowMs);
-      if (found.text) found.kind = 'name';
+      if (found.text || this.#texts.isAbove(key, nowMs)) {
+        found.kind = 'name';
+        // A name that exists is none that a wildcard stands for (RFC 4592 §2.2.1).
+        if (!node) found.sets = undefined;
+      }
     }
     return found;
   }
 
   /** The name of a resource, found by its form: the common case, which one look-up decides. */
-  #resource(key: NameKey): boolean {
+  #resource(key: NameKey, nowMs: number): boolean {
     if (key.charCodeAt(0) !== 26 || key.charCodeAt(28) !== LETTER_R || key.charCodeAt(27) !== 1) return false;
     const above = this.#zones.node(key.slice(27));
-    if (!above?.resources || this.#texts.size > 0) return false;
+    if (!above?.resources || (this.#texts.size > 0 && this.#texts.get(key, nowMs))) return false;
     const key16 = key16OfLabel(key, 1);
     if (!key16) return false;
     const found = this.#found;

@@ -1,5 +1,5 @@
 import { PresageError } from '../../protocol/errors.ts';
-import { keyOfText, keyText, type NameKey } from './name.ts';
+import { keyOfText, keyText, type NameKey, parentAt } from './name.ts';
 import { TYPE, textRdata } from './rdata.ts';
 import { type RecordSet, recordSet } from './record-set.ts';
 import { isWithin, type Zones } from './zone.ts';
@@ -25,6 +25,9 @@ interface Text {
 export class Texts {
   readonly #names = new Map<NameKey, { texts: Text[]; set: RecordSet; untilMs: number }>();
 
+  /** How many names with texts lie below a name. */
+  readonly #below = new Map<NameKey, number>();
+
   get size(): number {
     return this.#names.size;
   }
@@ -38,7 +41,7 @@ export class Texts {
     const key = keyOfText(name);
     const zone = zones.zoneOf(key);
     if (!zone || !isWithin(key, zone.key)) throw fail('no zone here holds this name');
-    for (const other of [...this.#names.keys()]) this.get(other, nowMs);
+    this.#expire(nowMs);
     const texts = (this.#names.get(key)?.texts ?? []).filter((text) => text.value !== value);
     if (expiresAtMs > nowMs) {
       if (texts.length >= MAX_VALUES) throw fail(`it has ${MAX_VALUES} values already`);
@@ -66,11 +69,32 @@ export class Texts {
     );
   }
 
+  /** Whether a name that lives lies below this one, which then exists too, though it is empty (RFC 8020). */
+  isAbove(key: NameKey, nowMs: number): boolean {
+    if (!this.#below.has(key)) return false;
+    this.#expire(nowMs);
+    return this.#below.has(key);
+  }
+
+  #expire(nowMs: number): void {
+    for (const key of [...this.#names.keys()]) this.get(key, nowMs);
+  }
+
+  #count(key: NameKey, by: 1 | -1): void {
+    for (let at = parentAt(key); at < key.length; at = parentAt(key, at)) {
+      const above = key.slice(at);
+      const count = (this.#below.get(above) ?? 0) + by;
+      if (count > 0) this.#below.set(above, count);
+      else this.#below.delete(above);
+    }
+  }
+
   #store(key: NameKey, texts: Text[]): RecordSet | undefined {
     if (texts.length === 0) {
-      this.#names.delete(key);
+      if (this.#names.delete(key)) this.#count(key, -1);
       return undefined;
     }
+    if (!this.#names.has(key)) this.#count(key, 1);
     const set = recordSet(
       TYPE.TXT,
       ANSWER_TTL_SECONDS,

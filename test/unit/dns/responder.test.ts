@@ -221,6 +221,18 @@ describe('static names', () => {
     world.time.nowMs += 61_000;
     expect(ask().rcode).toBe('NXDOMAIN');
     expect(() => put('other.example', 'x', 60)).toThrow(expect.objectContaining({ code: 'RPC_PARAMS' }));
+    // Below a wildcard they are names of their own, and so are the names above them, which minimising resolvers ask first.
+    put('_acme-challenge.x.cname.cdn.example', 'three', 60);
+    expect(data(world.ask('_acme-challenge.x.cname.cdn.example', 'TXT'))).toEqual([[Buffer.from('three')]]);
+    expect(world.ask('x.cname.cdn.example', 'A')).toMatchObject({ rcode: 'NOERROR', answers: [] });
+    expect(data(world.ask('y.cname.cdn.example', 'A'))[0]).toBe('static.cdn.example');
+    put('_acme-challenge.new.cdn.example', 'four', 60);
+    expect(world.ask('new.cdn.example', 'NS')).toMatchObject({ rcode: 'NOERROR', answers: [] });
+    put('alias.cdn.example', 'five', 60);
+    expect(data(world.ask('alias.cdn.example', 'TXT'))).toEqual([[Buffer.from('five')]]);
+    world.time.nowMs += 61_000;
+    expect(world.ask('new.cdn.example', 'NS').rcode).toBe('NXDOMAIN');
+    expect(data(world.ask('x.cname.cdn.example', 'A'))[0]).toBe('static.cdn.example');
     put('a.cdn.example', 'x', 0);
     expect(world.ask('a.cdn.example', 'TXT').rcode).toBe('NXDOMAIN');
   });

@@ -33,6 +33,7 @@ export const zones: ZoneConfig[] = [
       { name: 'loop1', type: 'CNAME', value: 'loop2' },
       { name: 'loop2', type: 'CNAME', value: 'loop1' },
       { name: '*.wild', type: 'TXT', value: '"any name"' },
+      { name: '*.cname', type: 'CNAME', value: 'static' },
       { name: 'real.wild', type: 'A', value: '203.0.113.10' },
       { name: 'a.b.deep', type: 'A', value: '203.0.113.11' },
       { name: 'sub', type: 'NS', value: 'ns.sub' },
