@@ -312,7 +312,7 @@ async function build(config: Config, deps: ComposeDeps, clock: Clock, onClose: O
   const feeds = await openFeeds(
     {
       ...{ config, actors, pool, database, sites, names, clock, demand, random, log, metrics },
-      charter: () => charters.current(),
+      ...{ gossip, nameOf, charter: () => charters.current() },
     },
     onClose,
   );

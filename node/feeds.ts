@@ -3,9 +3,12 @@ import type { Actors } from '../actors/tree.ts';
 import type { ForecastPool } from '../forecasting/pool.ts';
 import { RecurrentKeeper } from '../forecasting/recurrent-keeper.ts';
 import type { Series } from '../forecasting/series.ts';
+import type { Signal } from '../forecasting/signals.ts';
 import type { Charter } from '../protocol/charter.ts';
-import type { Clock, Database, DemandClock, Log, Metrics, Random } from '../protocol/ports.ts';
+import type { PopId } from '../protocol/ids.ts';
+import type { Clock, Database, DemandClock, Gossip, Log, Metrics, Random } from '../protocol/ports.ts';
 import type { Config } from './config.ts';
+import { SignalRelay } from './signals/signal-relay.ts';
 import { SignalSources } from './signals/signal-sources.ts';
 import type { Sites } from './sites.ts';
 import { LEARNED } from './store.ts';
@@ -23,7 +26,9 @@ export interface FeedsDeps {
   readonly database: Database;
   readonly sites: Sites;
   readonly names: Names;
+  readonly gossip: Gossip;
   readonly charter: () => Charter;
+  readonly nameOf: (pop: PopId) => string | undefined;
   readonly clock: Clock;
   readonly demand: DemandClock;
   readonly random: Random;
@@ -53,11 +58,23 @@ export async function openFeeds(
     clearInterval(considering);
     return network.close();
   });
+  const { sites, names, gossip, nameOf } = deps;
+  const terms = { regions: () => charter().regions, horizonMs: () => charter().horizonMs };
+  const deliver = (signals: readonly Signal[]) => void actors.forecaster.tell({ type: 'signals', signals });
+  const relay = new SignalRelay({
+    ...{ ...terms, gossip, clock, demand, metrics, deliver },
+    nameOf: (pop) => nameOf(pop) ?? pop,
+    shareable: (key16) => {
+      const site = names.get(key16)?.site;
+      return site !== undefined && sites.ofId(site)?.private === false;
+    },
+  });
   const signals = await SignalSources.open(config.signals, {
-    ...{ sites: deps.sites, names: deps.names, clock, demand, random, log, metrics },
-    regions: () => charter().regions,
-    horizonMs: () => charter().horizonMs,
-    deliver: (list) => void actors.forecaster.tell({ type: 'signals', signals: list }),
+    ...{ ...terms, sites, names, clock, demand, random, log, metrics },
+    deliver: (list) => {
+      deliver(list);
+      void relay.tell(list);
+    },
   });
   onClose('signals', () => signals.close());
   return { network, signals };

@@ -86,6 +86,8 @@ export const TOPICS = {
   announcement: { id: 'announcement/1', maxBytes: 32 * 1024, flood: false },
   /** Short-lived TXT records. */
   record: { id: 'record/1', maxBytes: 16 * 1024, flood: true },
+  /** Hints of coming demand that one PoP was told. */
+  signal: { id: 'signal/1', maxBytes: 16 * 1024, flood: false },
   /** PROPOSE, ECHO and VOTE of the agreement. */
   agree: { id: 'agree/1', maxBytes: 64 * 1024, flood: false },
 } as const;
