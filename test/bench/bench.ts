@@ -22,6 +22,9 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   forecast: () => import('./forecast.ts'),
   ingest: () => import('./ingest.ts'),
   invalidate: () => import('./invalidate.ts'),
+  fronts: () => import('./fronts.ts'),
+  agree: () => import('./agree.ts'),
+  'agreed-plan': () => import('./agreed-plan.ts'),
 };
 
 const { values, positionals } = parseArgs({
