@@ -23,8 +23,6 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   ingest: () => import('./ingest.ts'),
   invalidate: () => import('./invalidate.ts'),
   fronts: () => import('./fronts.ts'),
-  agree: () => import('./agree.ts'),
-  'agreed-plan': () => import('./agreed-plan.ts'),
 };
 
 const { values, positionals } = parseArgs({
