@@ -44,7 +44,7 @@ export async function forecast(
   const established = forecasts.map((one) => ({
     region: one.region as string,
     model: one.model,
-    class: 'established',
+    class: one.class === 'burst' ? 'rising' : one.class === 'new' ? 'new' : 'established',
     start: madeAt,
     stepMs: horizonMs,
     mean: [one.mean / MILLI],

@@ -129,7 +129,7 @@ const accuracy = {
       v.object({
         proposer: words('PoP that forecast, by name'),
         model: words('model'),
-        class: words('class of the series'),
+        class: words('class of the series: seasonal, counts, short, burst, quiet, new or unclassed'),
         region: words('region'),
         samples: count('forecasts that have come due'),
         error: amount('mean absolute scaled error; below 1 is better than the naive forecast'),
