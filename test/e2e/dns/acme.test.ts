@@ -74,7 +74,7 @@ describe('DNS-01', () => {
       writeFileSync(
         config,
         `CA="${authority.url}"\nCURL_OPTS="--cacert ${authority.root}"\nBASEDIR="${directory}/acme"\nCHALLENGETYPE=dns-01\n` +
-          `HOOK="${root}/examples/acme/hook.sh"\nKEY_ALGO=prime256v1\n`,
+          `HOOK="${root}/node/examples/acme/hook.sh"\nKEY_ALGO=prime256v1\n`,
       );
       await run('mkdir', ['-p', join(directory, 'acme')]);
       const env = {

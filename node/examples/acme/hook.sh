@@ -2,8 +2,8 @@
 # DNS-01 (RFC 8555 §8.4) with Presage's own DNS, for dehydrated and for certbot. A record that is set lives for ten
 # minutes and goes by itself, so that there is nothing to clean up. --wait: the authority may ask any PoP.
 #
-#   dehydrated --cron --challenge dns-01 --hook examples/acme/hook.sh --domain www.example.net
-#   certbot certonly --manual --preferred-challenges dns --manual-auth-hook examples/acme/hook.sh -d www.example.net
+#   dehydrated --cron --challenge dns-01 --hook node/examples/acme/hook.sh --domain www.example.net
+#   certbot certonly --manual --preferred-challenges dns --manual-auth-hook node/examples/acme/hook.sh -d www.example.net
 #
 # PRESAGE is the command, presage by default; the daemon to ask is named by PRESAGE_DATA_DIR, as everywhere.
 set -euo pipefail
