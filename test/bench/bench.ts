@@ -22,6 +22,7 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   forecast: () => import('./forecast.ts'),
   ingest: () => import('./ingest.ts'),
   invalidate: () => import('./invalidate.ts'),
+  agree: () => import('./agree.ts'),
   fronts: () => import('./fronts.ts'),
 };
 
