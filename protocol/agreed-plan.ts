@@ -1,11 +1,10 @@
+import { createHash } from 'node:crypto';
 import { DEFAULT_PARAMETERS } from './adjustment.ts';
-import { type DecidedState, type StateMember, sha256 } from './decided-state.ts';
+import type { DecidedState, StateMember } from './decided-state.ts';
 import type { VectorResource } from './demand-vector.ts';
-import { idBytes } from './ids.ts';
 import type { Plan, PlanPop, PlanResource, PlanState } from './placement.ts';
 import { sizeOfClass } from './size-class.ts';
 import { tuningKey } from './tuning.ts';
-import { encode } from './wire/codec.ts';
 
 /** A PoP that was not included for so many heights takes no mirrors. */
 const SILENT_HEIGHTS = 6;
@@ -51,18 +50,21 @@ function resourceOf({ key16, site, sizeClass, cells }: VectorResource): PlanReso
   };
 }
 
-/** SHA-256 of a plan's placements, 64 hex digits: for people to compare; nothing agreed depends on it. */
+/** Lines that are hashed at once. */
+const LINES = 1024;
+
+/**
+ * SHA-256 of a plan's placements, 64 hex digits: for people to compare; nothing agreed depends on it. Hashed is a line
+ * each: `key16 pop region tier purpose value`.
+ */
 export function planHash({ placements }: Plan): string {
-  return sha256(
-    encode(
-      placements.map(({ key16, pop, region, tier, purpose, value }) => [
-        idBytes(key16),
-        pop,
-        region,
-        tier === 'memory' ? 1 : 0,
-        purpose === 'mirror' ? 1 : 0,
-        value,
-      ]),
-    ),
-  );
+  const hash = createHash('sha256');
+  let lines = '';
+  for (const [i, { key16, pop, region, tier, purpose, value }] of placements.entries()) {
+    lines += `${key16} ${pop} ${region} ${tier} ${purpose} ${value}\n`;
+    if (i % LINES !== LINES - 1) continue;
+    hash.update(lines);
+    lines = '';
+  }
+  return hash.update(lines).digest('hex');
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Panel } from './aggregation.ts';
 import type { Key16, PopId } from './ids.ts';
 import { quorumOf } from './quorum.ts';
-import { hash32, rendezvousWeight } from './rendezvous.ts';
+import { hash32, mixedCandidate, mixedKey, weightOfMixed } from './rendezvous.ts';
 
 /** Rosters smaller than this have no committees: every PoP speaks on every key. */
 export const COMMITTEES_FROM = 14;
@@ -20,7 +20,8 @@ export class Committees implements Panel {
   readonly size: number;
   /** Liars that the aggregation of one key withstands. */
   readonly liars: number;
-  readonly #hashes: readonly number[] | undefined;
+  /** By slot; undefined if all PoPs speak on all keys. */
+  readonly #members: Int32Array | undefined;
   readonly #slots: ReadonlyMap<PopId, number>;
 
   /**
@@ -33,18 +34,18 @@ export class Committees implements Panel {
     this.size = limited ? size : roster.length;
     this.liars = quorumOf(Math.max(1, this.size)).liars;
     this.#slots = new Map(roster.map((pop, slot) => [pop, slot]));
-    if (limited) this.#hashes = roster.map((pop) => memberHash(seed, pop));
+    if (limited) this.#members = Int32Array.from(roster, (pop) => mixedCandidate(memberHash(seed, pop)));
   }
 
   /** Slots of a key's committee, first choice first; undefined if all PoPs speak on all keys. */
   speakers(key16: Key16): readonly number[] | undefined {
-    const hashes = this.#hashes;
-    if (hashes === undefined) return undefined;
-    const key = hash32(key16);
+    const members = this.#members;
+    if (members === undefined) return undefined;
+    const key = mixedKey(hash32(key16));
     const slots: number[] = [];
     const weights: number[] = [];
-    for (const [slot, hash] of hashes.entries()) {
-      const weight = rendezvousWeight(key, hash);
+    for (let slot = 0; slot < members.length; slot += 1) {
+      const weight = weightOfMixed(key, members[slot]!);
       let at = slots.length;
       if (at === this.size && weight <= weights[at - 1]!) continue;
       if (at === this.size) at -= 1;
@@ -63,7 +64,17 @@ export class Committees implements Panel {
   includes(key16: Key16, pop: PopId): boolean {
     const slot = this.#slots.get(pop);
     if (slot === undefined) return false;
-    return this.speakers(key16)?.includes(slot) ?? true;
+    const members = this.#members;
+    if (members === undefined) return true;
+    const key = mixedKey(hash32(key16));
+    const own = weightOfMixed(key, members[slot]!);
+    let before = 0;
+    for (let other = 0; other < members.length; other += 1) {
+      const weight = weightOfMixed(key, members[other]!);
+      if (weight > own || (weight === own && other < slot)) before += 1;
+      if (before >= this.size) return false;
+    }
+    return true;
   }
 }
 

@@ -83,8 +83,14 @@ const schema = v.strictTuple([
 /** The canonical bytes of a state: whatever way it came about, equal states encode alike. */
 export function encodeState(state: DecidedState): Uint8Array {
   const { rules, charter, clock, banned } = state;
-  const sites = indexOf(state.vector.map(({ site }) => site));
-  const regions = indexOf(state.vector.flatMap(({ cells }) => cells.map(({ region }) => region)));
+  const siteNames = new Set<SiteId>();
+  const regionNames = new Set<RegionId>();
+  for (const { site, cells } of state.vector) {
+    siteNames.add(site);
+    for (const { region } of cells) regionNames.add(region);
+  }
+  const sites = indexOf(siteNames);
+  const regions = indexOf(regionNames);
   return encode([
     1,
     [rules.version, rules.streak],
@@ -100,13 +106,7 @@ export function encodeState(state: DecidedState): Uint8Array {
       idBytes(key),
       sites.get(site)!,
       sizeClass,
-      cells.flatMap((cell) => [
-        regions.get(cell.region)!,
-        cell.expected,
-        cell.chance,
-        cell.credit,
-        (cell.held ? HELD : 0) + (cell.holder ? HOLDER : 0),
-      ]),
+      cellRow(cells, regions),
     ]),
     [state.turns.cycle, idBytes(state.turns.from)],
     state.tunings.map(tuningRow),
@@ -137,9 +137,18 @@ export function decodeState(encoded: Uint8Array): DecidedState {
   };
 }
 
+/** All cells of a resource in one flat row. */
+function cellRow(cells: readonly VectorCell[], regions: ReadonlyMap<RegionId, number>): number[] {
+  const row: number[] = [];
+  for (const { region, expected, chance, credit, held, holder } of cells) {
+    row.push(regions.get(region)!, expected, chance, credit, (held ? HELD : 0) + (holder ? HOLDER : 0));
+  }
+  return row;
+}
+
 /** Names in byte order, each with its place. */
-const indexOf = <T extends string>(names: readonly T[]): Map<T, number> =>
-  new Map([...new Set(names)].sort((a, b) => (a < b ? -1 : 1)).map((name, index) => [name, index]));
+const indexOf = <T extends string>(names: ReadonlySet<T>): Map<T, number> =>
+  new Map([...names].sort((a, b) => (a < b ? -1 : 1)).map((name, index) => [name, index]));
 
 const memberRow = (m: StateMember): unknown[] => [
   m.pop,
@@ -195,7 +204,13 @@ function resourceFrom(row: unknown, sites: readonly SiteId[], regions: readonly 
   if (named === undefined || !isUint(sizeClass) || flat.length % CELL !== 0) throw malformed();
   const cells: VectorCell[] = [];
   for (let i = 0; i < flat.length; i += CELL) {
-    const [index, expected, chance, credit, flags] = flat.slice(i, i + CELL) as unknown[];
+    const [index, expected, chance, credit, flags] = [
+      flat[i],
+      flat[i + 1],
+      flat[i + 2],
+      flat[i + 3],
+      flat[i + 4],
+    ];
     const region = regions[index as number];
     if (region === undefined || !isUint(expected) || !isUint(chance) || !isUint(credit) || !isUint(flags)) {
       throw malformed();

@@ -130,11 +130,14 @@ const schema = v.strictTuple([
  */
 export function encodeProposal(proposal: Proposal): Uint8Array {
   const { cap } = proposal;
-  const sites = namesOf([
-    ...proposal.uses.map(({ site }) => site),
-    ...proposal.entries.map(({ site }) => site),
-  ]);
-  const regions = namesOf(proposal.entries.flatMap(({ cells }) => cells.map(({ region }) => region)));
+  const siteNames = new Set(proposal.uses.map(({ site }) => site));
+  const regionNames = new Set<RegionId>();
+  for (const { site, cells } of proposal.entries) {
+    siteNames.add(site);
+    for (const { region } of cells) regionNames.add(region);
+  }
+  const sites = namesOf(siteNames);
+  const regions = namesOf(regionNames);
   return encode([
     1,
     proposal.rulesMin,
@@ -154,16 +157,7 @@ export function encodeProposal(proposal: Proposal): Uint8Array {
       idBytes(key16),
       sites.get(site)!,
       sizeClass,
-      cells.flatMap((c) => [
-        regions.get(c.region)!,
-        c.next,
-        c.mean,
-        c.upper,
-        c.observed,
-        c.chance,
-        c.credit,
-        c.held * HELD + c.holder * HOLDER,
-      ]),
+      cellRow(cells, regions),
     ]),
     proposal.operations,
     [...sites.keys()],
@@ -185,8 +179,18 @@ export function entryBytes({ sizeClass, cells }: ProposalEntry): number {
 /** Of MessagePack. */
 const uintBytes = (value: number): number => (value < 0x80 ? 1 : value < 0x100 ? 2 : value < 0x10000 ? 3 : 5);
 
-function namesOf<T extends string>(names: readonly T[]): Map<T, number> {
-  return new Map([...new Set(names)].sort(byBytes).map((name, index) => [name, index]));
+/** All cells of an entry in one flat row. */
+function cellRow(cells: readonly ProposalCell[], regions: ReadonlyMap<RegionId, number>): number[] {
+  const row: number[] = [];
+  for (const c of cells) {
+    row.push(regions.get(c.region)!, c.next, c.mean, c.upper, c.observed, c.chance, c.credit);
+    row.push(c.held * HELD + c.holder * HOLDER);
+  }
+  return row;
+}
+
+function namesOf<T extends string>(names: ReadonlySet<T>): Map<T, number> {
+  return new Map([...names].sort(byBytes).map((name, index) => [name, index]));
 }
 
 const malformed = (what: string) => new PresageError('WIRE_SCHEMA', `proposal: ${what}`);
@@ -249,7 +253,13 @@ function entryOf(
   const cells: ProposalCell[] = [];
   let previous = -1;
   for (let i = 0; i < flat.length; i += CELL) {
-    const [index, next, mean, upper, observed, chance, credit, flags] = flat.slice(i, i + CELL) as unknown[];
+    const [index, next, mean, upper] = [flat[i], flat[i + 1], flat[i + 2], flat[i + 3]] as unknown[];
+    const [observed, chance, credit, flags] = [
+      flat[i + 4],
+      flat[i + 5],
+      flat[i + 6],
+      flat[i + 7],
+    ] as unknown[];
     if (!isUint(index, regions.length - 1) || index <= previous) throw malformed('a region of an entry');
     if (
       !isUint(next, VALUE_MAX) ||

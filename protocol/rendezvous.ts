@@ -19,8 +19,13 @@ function mix32(word: number): number {
 
 /** Weight of a candidate for a key, from their `hash32`; 0 … 2³²−1. */
 export function rendezvousWeight(key: number, candidate: number): number {
-  return mix32(mix32(key ^ 0x9e3779b9) ^ Math.imul(candidate, 0x27d4eb2f));
+  return weightOfMixed(mixedKey(key), mixedCandidate(candidate));
 }
+
+/** The same in parts, for many keys and candidates: `rendezvousWeight(key, c) = weightOfMixed(mixedKey(key), mixedCandidate(c))`. */
+export const mixedKey = (key: number): number => mix32(key ^ 0x9e3779b9);
+export const mixedCandidate = (candidate: number): number => Math.imul(candidate, 0x27d4eb2f);
+export const weightOfMixed = (key: number, candidate: number): number => mix32(key ^ candidate);
 
 /** The candidates for `key`, first choice first. Ties, which are rare, go to the lesser id. */
 export function rendezvous<T extends string>(key: string, candidates: readonly T[]): T[] {

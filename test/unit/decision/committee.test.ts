@@ -4,6 +4,7 @@ import { COMMITTEE_SIZE, COMMITTEES_FROM, Committees, ERA_HEIGHTS } from '../../
 import { committeesOf, nextCommitteesOf } from '../../../protocol/decided-state.ts';
 import type { Key16, PopId } from '../../../protocol/ids.ts';
 import { quorumOf } from '../../../protocol/quorum.ts';
+import { hash32, rendezvousWeight } from '../../../protocol/rendezvous.ts';
 import { transition } from '../../../protocol/transition.ts';
 import { key16, originOf, trust } from '../../property/decision/cluster.ts';
 
@@ -38,6 +39,24 @@ describe('committees', () => {
     }
     const fair = (keys.length * COMMITTEE_SIZE) / 50;
     for (const count of counts) expect(Math.abs(count - fair)).toBeLessThan(fair * 0.2);
+  });
+
+  it('are the first of a rendezvous hash, and each PoP knows whether it is one of them', () => {
+    const pops = roster(40);
+    const committees = new Committees(pops, seedOf('z'));
+    const hashes = pops.map((pop) =>
+      createHash('sha256').update(seedOf('z')).update(pop).digest().readUInt32BE(),
+    );
+    for (const key of keys.slice(0, 100)) {
+      const weights = hashes.map((hash) => rendezvousWeight(hash32(key), hash));
+      const ranked = [...pops.keys()].sort((a, b) => weights[b]! - weights[a]! || a - b);
+      const speakers = committees.speakers(key)!;
+      expect(speakers).toEqual(ranked.slice(0, COMMITTEE_SIZE));
+      for (const [slot, pop] of pops.entries()) {
+        expect(committees.includes(key, pop)).toBe(speakers.includes(slot));
+      }
+      expect(committees.includes(key, 'stranger' as PopId)).toBe(false);
+    }
   });
 
   it('lose only the keys of a PoP that goes', () => {
