@@ -23,6 +23,7 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   ingest: () => import('./ingest.ts'),
   invalidate: () => import('./invalidate.ts'),
   agree: () => import('./agree.ts'),
+  'agreed-plan': () => import('./agreed-plan.ts'),
   fronts: () => import('./fronts.ts'),
 };
 
