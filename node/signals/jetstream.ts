@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { PresageError } from '../../protocol/errors.ts';
 import { type Connector, type ConnectorDeps, ConnectorState, jittered } from './connector.ts';
 import { LinkTally } from './link-tally.ts';
 
@@ -66,6 +67,28 @@ export function linksOf(record: { readonly embed?: unknown; readonly facets?: un
   return [...found].slice(0, LINKS_MAX);
 }
 
+/** A new post, as far as it is of concern. */
+export interface Post {
+  readonly did: string;
+  /** When Jetstream had it, Unix µs. */
+  readonly timeUs: number;
+  readonly links: readonly string[];
+}
+
+/** A message of Jetstream; undefined where it is no new post. Fails with `INPUT_MALFORMED` if it is not JSON. */
+export function readPost(data: string): Post | undefined {
+  let message: unknown;
+  try {
+    message = JSON.parse(data);
+  } catch (error) {
+    throw new PresageError('INPUT_MALFORMED', 'not JSON', {}, error);
+  }
+  const parsed = v.safeParse(post, message);
+  if (!parsed.success) return undefined;
+  const { did, time_us, commit } = parsed.output;
+  return { did, timeUs: time_us, links: linksOf(commit.record) };
+}
+
 /**
  * Listens to Bluesky's Jetstream (JSON over WebSocket) for new posts, and counts the accounts that link to sites of
  * ours. The strength of a link is how many have done so of late. A connection that is lost or silent is opened again,
@@ -90,18 +113,17 @@ export function listenJetstream(options: JetstreamOptions, deps: ConnectorDeps):
     }
     // Most posts link to nothing: those need not be parsed.
     if (!data.includes('"uri"') && cursor !== undefined) return;
-    let message: unknown;
+    let read: Post | undefined;
     try {
-      message = JSON.parse(data);
+      read = readPost(data);
     } catch {
       malformed();
       return;
     }
-    const parsed = v.safeParse(post, message);
-    if (!parsed.success) return;
-    const { did, time_us, commit } = parsed.output;
-    cursor = Math.max(cursor ?? 0, time_us);
-    for (const url of linksOf(commit.record)) {
+    if (read === undefined) return;
+    const { did, timeUs, links } = read;
+    cursor = Math.max(cursor ?? 0, timeUs);
+    for (const url of links) {
       unheard += 1;
       if (deps.concerns(url)) tally.add(url, did, heardAt);
     }

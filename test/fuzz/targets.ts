@@ -2,6 +2,7 @@ import type { Target } from './target.ts';
 import { agreedTargets } from './targets/agreed.ts';
 import { doorTargets } from './targets/doors.ts';
 import { inputTargets } from './targets/input.ts';
+import { signalTargets } from './targets/signals.ts';
 import { signedTargets } from './targets/signed.ts';
 import { storedTargets } from './targets/stored.ts';
 import { wireTargets } from './targets/wire.ts';
@@ -14,4 +15,5 @@ export const TARGETS: readonly Target[] = [
   ...doorTargets,
   ...inputTargets,
   ...storedTargets,
+  ...signalTargets,
 ];
