@@ -2,52 +2,82 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { openPop, type Pop, withDirectory } from '../integration/invalidation/pop.ts';
 import { createOperator, startPop, type TestPop, until } from '../integration/network/cluster.ts';
+import { freePort } from '../ports.ts';
 import { keyOf, url } from '../unit/invalidation/pops.ts';
 
 /**
- * From the moment at which a purge is asked for until it is in force at the last PoP: eight PoPs in one process, real
- * libp2p, LevelDB with fsync, behind proxies that delay what goes into each PoP and comes out of it. The limit is the
- * slowest one-way path, half of the fastest round trip measured over the same connections in the same run. All PoPs
- * share one thread, so that signatures, TLS and disk of eight machines are in the figure.
+ * From the moment at which a purge is asked for until it is in force at the last PoP, and until the last has
+ * acknowledged it: 8, 30 and 60 PoPs in one process, real libp2p, LevelDB with fsync, behind proxies that delay what goes
+ * into each PoP and comes out of it. The limit is the slowest one-way path, half of the fastest round trip measured over
+ * the same connections in the same run. All PoPs share one thread, so that signatures, TLS and disk of all machines, and
+ * the proxies, are in the figure: the more PoPs, the more of it is that thread.
  */
 
 /**
- * One-way delay of the path into each PoP, ms: across an ocean, a continent, a country. Later PoPs dial earlier ones, so
- * that every PoP has the first at the far end of a path of 80 ms.
+ * One-way delay of the path into each PoP, ms: across an ocean, a continent, a country; from the ninth PoP on again from
+ * the second. Later PoPs dial earlier ones, so that every PoP has the first at the far end of a path of 80 ms.
  */
 const DELAYS_MS = [80, 60, 40, 25, 15, 10, 5, 2];
-const RUNS = 5;
-const PURGES = 40;
-/** A purge each so many ms, each time from the next PoP: slow enough that eight PoPs on one thread do not queue. */
-const EVERY_MS = 200;
+/** A purge each so many ms, each time from the next PoP: slow enough that PoPs on one thread do not queue. */
+const CLUSTERS = [
+  { pops: 8, runs: 5, purges: 40, everyMs: 200 },
+  { pops: 30, runs: 3, purges: 20, everyMs: 600 },
+  { pops: 60, runs: 3, purges: 12, everyMs: 1_500 },
+];
+/** `INVALIDATE_POPS=8` measures that cluster alone. */
+const ONLY = process.env.INVALIDATE_POPS?.split(',').map(Number);
 const ECHOES = 5;
+/** Longest wait for a cluster to come together. */
+const TOGETHER_MS = 300_000;
+/** Pairs whose round trips are measured: all of a small cluster, the slowest among them in any. */
+const PAIRS_MAX = 400;
+
+type Size = (typeof CLUSTERS)[number];
 
 export async function run(_options: { json: boolean }) {
+  const sizes = [];
+  for (const size of CLUSTERS.filter(({ pops }) => ONLY?.includes(pops) ?? true)) {
+    const result = await measure(size);
+    process.stderr.write(`${JSON.stringify(result)}\n`);
+    sizes.push(result);
+  }
+  const [{ runs, ...first }] = sizes as [(typeof sizes)[number]];
+  return {
+    name: 'invalidate',
+    unit: `ms (p99, purge in force at the last of ${first.pops} PoPs)`,
+    ours: first.p99Ms,
+    peer: first.oneWayMs,
+    ratio: first.ratio,
+    runs,
+    sizes,
+  };
+}
+
+async function measure(size: Size) {
   return withDirectory(async (directory) => {
-    const bed = await start(directory);
+    const bed = await start(directory, size.pops);
     try {
       const oneWayMs = await slowestPath(bed.networks);
-      await round(bed, 'warm-up');
+      await round(bed, 'warm-up', size);
       const inForce: number[] = [];
       const acknowledged: number[] = [];
       const medians: number[] = [];
-      for (let i = 0; i < RUNS; i += 1) {
-        const times = await round(bed, String(i));
+      for (let i = 0; i < size.runs; i += 1) {
+        const times = await round(bed, String(i), size);
         inForce.push(quantile(times.inForce, 0.99));
         medians.push(quantile(times.inForce, 0.5));
         acknowledged.push(quantile(times.acknowledged, 0.99));
       }
-      const ours = quantile(inForce, 0.5);
+      const p99 = quantile(inForce, 0.5);
       return {
-        name: 'invalidate',
-        unit: 'ms (p99, purge in force at the last of 8 PoPs)',
-        ours: rounded(ours),
-        peer: rounded(oneWayMs),
-        ratio: rounded(ours / oneWayMs, 100),
-        runs: inForce.map((ms) => rounded(ms)),
+        pops: size.pops,
+        p99Ms: rounded(p99),
+        oneWayMs: rounded(oneWayMs),
+        ratio: rounded(p99 / oneWayMs, 100),
         medianMs: rounded(quantile(medians, 0.5)),
         acknowledgedMs: rounded(quantile(acknowledged, 0.5)),
-        purges: RUNS * PURGES,
+        purges: size.runs * size.purges,
+        runs: inForce.map((ms) => rounded(ms)),
       };
     } finally {
       await bed.end();
@@ -63,13 +93,14 @@ interface Bed {
   end(): Promise<void>;
 }
 
-async function start(directory: string): Promise<Bed> {
+async function start(directory: string, count: number): Promise<Bed> {
   const operator = createOperator('bench');
   const applied = new Map<string, number[]>();
   const networks: TestPop[] = [];
   const pops: Pop[] = [];
   const proxies: Delay[] = [];
-  for (const [n, delayMs] of DELAYS_MS.entries()) {
+  for (let n = 0; n < count; n += 1) {
+    const delayMs = DELAYS_MS[n < 8 ? n : 1 + (n % 7)] ?? 2;
     const target = await freePort();
     const proxy = new Delay(delayMs, target);
     const port = await proxy.listen();
@@ -99,9 +130,9 @@ async function start(directory: string): Promise<Bed> {
   await until(
     'all connected',
     () => networks.every(({ peers }) => peers.connected().length === networks.length - 1),
-    60_000,
+    TOGETHER_MS,
   );
-  await until('all reconciled', () => pops.every(({ ledger }) => ledger.reconciled), 60_000);
+  await until('all reconciled', () => pops.every(({ ledger }) => ledger.reconciled), TOGETHER_MS);
   return {
     ...{ pops, networks, applied },
     async end() {
@@ -112,8 +143,11 @@ async function start(directory: string): Promise<Bed> {
   };
 }
 
-async function round(bed: Bed, name: string): Promise<{ inForce: number[]; acknowledged: number[] }> {
-  const { pops, applied } = bed;
+async function round(
+  { pops, applied }: Bed,
+  name: string,
+  { purges, everyMs }: Size,
+): Promise<{ inForce: number[]; acknowledged: number[] }> {
   const inForce: number[] = [];
   const acknowledged: number[] = [];
   const one = async (i: number) => {
@@ -126,9 +160,9 @@ async function round(bed: Bed, name: string): Promise<{ inForce: number[]; ackno
     inForce.push(Math.max(...times) - began);
   };
   const all: Promise<void>[] = [];
-  for (let i = 0; i < PURGES; i += 1) {
+  for (let i = 0; i < purges; i += 1) {
     all.push(one(i));
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
   await Promise.all(all);
   return { inForce, acknowledged };
@@ -137,8 +171,12 @@ async function round(bed: Bed, name: string): Promise<{ inForce: number[]; ackno
 /** Half of the fastest of some round trips, for the slowest pair of PoPs, ms. */
 async function slowestPath(networks: readonly TestPop[]): Promise<number> {
   let slowest = 0;
+  let pairs = 0;
+  // From the first: the slowest path is one of its own.
   for (const network of networks) {
+    if (pairs > PAIRS_MAX) break;
     for (const peer of network.peers.connected()) {
+      pairs += 1;
       let fastest = Number.POSITIVE_INFINITY;
       for (let i = 0; i < ECHOES; i += 1) {
         const began = performance.now();
@@ -188,15 +226,6 @@ class Delay {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
-}
-
-/** A port that was free a moment ago; what listens there announces the proxy before it. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }
 
 function quantile(values: readonly number[], q: number): number {
