@@ -33,15 +33,19 @@ export interface WildReport extends LieAccount {
 }
 
 /** Fewer shared heights prove nothing. */
-export const SHARED_HEIGHTS_MIN = 30;
+const SHARED_HEIGHTS_MIN = 30;
 /** What counts as away for many heights. */
 export const AWAY_HEIGHTS_MIN = 20;
 
 /** `null` while the PoPs do not decide together, or have shared too few heights to tell. */
 export function areIdentical({ planning, decisions }: DecisionFindings): boolean | null {
   if (decisions.differing.length > 0) return false;
-  return planning === 'own' || decisions.sharedHeights < SHARED_HEIGHTS_MIN ? null : true;
+  return planning === 'own' || !areEnough(decisions) ? null : true;
 }
+
+/** Whether there are heights enough to tell, with their plans. */
+export const areEnough = ({ sharedHeights, sharedPlans }: DecisionComparison): boolean =>
+  Math.min(sharedHeights, sharedPlans) >= SHARED_HEIGHTS_MIN;
 
 export function decisionReport(findings: DecisionFindings): DecisionReport | null {
   const { planning, decisions, absence, lies, weights } = findings;
@@ -72,8 +76,11 @@ export function decisionNote(findings: DecisionFindings): string {
     const places = differing.map(({ height, part }) => `${part} of height ${height}`);
     return `The PoPs differ: ${places.slice(0, 5).join(', ')}.`;
   }
-  if (sharedHeights < SHARED_HEIGHTS_MIN) {
-    return `Only ${sharedHeights} heights were told of by two PoPs or more; ${SHARED_HEIGHTS_MIN} are needed to tell.`;
+  if (!areEnough(findings.decisions)) {
+    return (
+      `Only ${sharedHeights} heights were told of by two PoPs or more, and the plans of ${sharedPlans}; ` +
+      `${SHARED_HEIGHTS_MIN} are needed to tell.`
+    );
   }
   return (
     `${heights} heights; header and state are the same in all ${sharedHeights} that two PoPs or more told of, ` +

@@ -4,7 +4,7 @@ import { Clients, type Observation } from './clients.ts';
 import { Cluster } from './cluster.ts';
 import { ExpectedContent } from './content.ts';
 import { DecisionLog } from './decision-log.ts';
-import { SHARED_HEIGHTS_MIN } from './decision-report.ts';
+import { areEnough } from './decision-report.ts';
 import { type DemandTime, demandNow, demandTime } from './demand-time.ts';
 import { EpochLog } from './epoch-log.ts';
 import type { FeedEvent } from './event-feed.ts';
@@ -344,7 +344,7 @@ export class Run {
       seen: (observation) => this.#verify(observation, () => true),
     });
     // A busy machine decides slowly; what was promised can only be told after so many heights.
-    await this.#decisions.until(() => this.#decisions.compare().sharedHeights >= SHARED_HEIGHTS_MIN, BACK_MS);
+    await this.#decisions.until(() => areEnough(this.#decisions.compare()), BACK_MS);
     return absence;
   }
 

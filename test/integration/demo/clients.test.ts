@@ -119,11 +119,11 @@ describe('clients, resolver and origin of the demo', () => {
     expect(tookMs).toBeLessThan(30_000);
     expect(lateness.meanMs).toBeLessThan(20_000);
     expect(Math.min(...seen.map(({ firstByteMs }) => firstByteMs))).toBeGreaterThanOrEqual(19);
+    const bytes = seen.reduce((sum, one) => sum + one.bytes, 0);
     expect(await origin.counts()).toEqual({
-      requests: 100,
-      notModified: 0,
-      notFound: 0,
-      bytes: seen.reduce((sum, { bytes }) => sum + bytes, 0),
+      ...{ requests: 100, notModified: 0, notFound: 0, bytes },
+      // Each of the 20 files was asked for five times.
+      ...{ repeats: 80, repeatedBytes: (bytes * 4) / 5 },
     });
     // One answer of scope 12 serves a whole region; before it is known, one query for each of its networks.
     const regions = new Set(dns.subnets.map((subnet) => network(subnet, 12)));
@@ -140,6 +140,7 @@ describe('clients, resolver and origin of the demo', () => {
     expect([before.version, after.version]).toEqual([1, 2]);
     expect(after.hash).toBe(expected.hash('/file-3', 2));
     expect(before.hash).not.toBe(after.hash);
+    expect((await origin.counts()).repeats).toBe(0);
     await expect(origin.change('/nothing')).rejects.toMatchObject({ code: 'RESOURCE_UNKNOWN' });
   });
 

@@ -193,6 +193,7 @@ describe('the promises', () => {
     ['a bad exit', { exits: { a: 0, b: null } }, /SIGTERM/],
     ['a missing exit', { exits: { a: 0 } }, /SIGTERM/],
     ['too few shared heights', { decisions: { ...decisions, sharedHeights: 29 } }, /decisions/],
+    ['too few shared plans', { decisions: { ...decisions, sharedPlans: 29 } }, /decisions/],
     ['a difference', { decisions: { ...decisions, differing: [difference] } }, /decisions/],
     ['too short an absence', { absence: { ...absence, awayHeights: 19 } }, /stood still/],
     ['one that never came back', { absence: { ...absence, caughtUpMs: null } }, /stood still/],
