@@ -6,6 +6,7 @@ import type { Heuristic } from './caching/freshness.ts';
 import type { RequestLines } from './caching/vary.ts';
 import type { Observation } from './observation.ts';
 import type { OriginClient } from './origin.ts';
+import { Parts } from './parts.ts';
 import { StoredResponse } from './stored.ts';
 
 export interface EdgeOptions {
@@ -96,11 +97,13 @@ export class EdgeContext {
   readonly via: string;
   /** Own name in Cache-Status and Proxy-Status, quoted (RFC 9211 §2). */
   readonly pop: string;
+  readonly parts: Parts;
   readonly #stored = new WeakMap<Replica, StoredResponse>();
 
   constructor(options: EdgeOptions, deps: EdgeDependencies) {
     this.options = options;
     this.deps = deps;
+    this.parts = new Parts(this);
     this.via = `1.1 ${/^[\w!#$%&'*+.^`|~-]+$/.test(options.name) ? options.name : 'presage'}`;
     this.pop = `"${options.name.replace(/[^\x20-\x7e]/g, '').replace(/["\\]/g, '')}"`;
   }

@@ -5,6 +5,7 @@ import type { ResourceKey } from '../../protocol/ids.ts';
 import { CHUNK_BYTES } from '../../protocol/ports.ts';
 import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
 import { admitPrivate } from './access/access.ts';
+import type { Answered } from './answered.ts';
 import { Directives } from './caching/directives.ts';
 import { COMMON_ENCODINGS } from './caching/vary.ts';
 import type { EdgeTls } from './certificates.ts';
@@ -22,7 +23,7 @@ import { LaneResponse } from './lane-response.ts';
 import { Lookup } from './lookup.ts';
 import { refuse } from './refusal.ts';
 import { EdgeRequest } from './request.ts';
-import { type Answered, Server } from './serve.ts';
+import { Server } from './serve.ts';
 import { changes } from './unsafe.ts';
 import { Wires } from './wires.ts';
 

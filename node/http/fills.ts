@@ -361,7 +361,10 @@ const nameOf = (key16: Key16, variant: string): string => `${key16}\n${variant}`
  * Fields as they are stored: those that name no connection, a Date if the origin sent no readable one, and as Age the
  * age that the response really had, so that from here on only the demand clock counts.
  */
-function storedFields(response: OriginResponse, omit: readonly string[]): [name: string, value: string][] {
+export function storedFields(
+  response: OriginResponse,
+  omit: readonly string[],
+): [name: string, value: string][] {
   const fields: [string, string][] = [];
   const date = parseDate(firstOf(response.headers, 'date') ?? '', response.receivedAt);
   for (const [name, value] of response.headers) {

@@ -103,6 +103,7 @@ export async function pass(
   resolved: Resolved,
   answer: OriginResponse,
   cacheStatus: string,
+  tap?: (chunk: Buffer) => void,
 ): Promise<Sent> {
   const gone = () => answer.body.destroy();
   if (response.destroyed) {
@@ -118,6 +119,7 @@ export async function pass(
     } else {
       for await (const chunk of answer.body as AsyncIterable<Buffer>) {
         bytes += chunk.length;
+        tap?.(chunk);
         if (!response.write(chunk)) await drained(response, context.options.clientTimeoutMs);
         if (response.destroyed) break;
       }
@@ -135,7 +137,7 @@ export async function pass(
 
 /**
  * Sends a request to the origin as it is, its body included, and passes the answer on. `before` hears the head of the
- * answer before the client does.
+ * answer before the client does, `tap` each piece of its body.
  */
 export async function forward(
   context: EdgeContext,
@@ -145,6 +147,7 @@ export async function forward(
   resolved: Resolved,
   cacheStatus: string,
   before: (answer: OriginResponse) => Promise<void> | undefined = () => undefined,
+  tap?: (chunk: Buffer) => void,
 ): Promise<Sent & { readonly answer: OriginResponse }> {
   const gone = new AbortController();
   const leave = () => {
@@ -168,7 +171,7 @@ export async function forward(
       ...(hasBody && { body: message.pipe(new PassThrough()) }),
     });
     await before(answer);
-    const sent = await pass(context, request, response, resolved, answer, cacheStatus);
+    const sent = await pass(context, request, response, resolved, answer, cacheStatus, tap);
     return { ...sent, answer };
   } finally {
     response.off('close', leave);
@@ -179,4 +182,20 @@ export async function forward(
 function unsizedBody(message: IncomingMessage, request: EdgeRequest): boolean {
   const { stream } = message as IncomingMessage & { stream?: ServerHttp2Stream };
   return stream ? !stream.endAfterHeaders : request.lines('transfer-encoding').length > 0;
+}
+
+/** Passes on 102 and 103; other interim responses say nothing to a client of ours. */
+export function passInterim(response: ServerResponse, status: number, headers: Fields): void {
+  try {
+    if (status === 102) response.writeProcessing();
+    else if (status === 103) {
+      const hints: Record<string, string | string[]> = {};
+      for (const [name, value] of headers)
+        hints[name] = hints[name] === undefined ? value : [hints[name], value].flat();
+      const { link } = hints;
+      if (link !== undefined) response.writeEarlyHints({ ...hints, link });
+    }
+  } catch {
+    // Hints that Node does not take are only hints.
+  }
 }

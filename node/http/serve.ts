@@ -1,18 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { siteAllows } from '../../protocol/charter.ts';
 import { coded, codeOf, PresageError } from '../../protocol/errors.ts';
-import { type BodySource, type Draft, type Sent, send } from './answer.ts';
-import type { Fields } from './caching/fields.ts';
+import { type BodySource, type Draft, send } from './answer.ts';
+import { type Answered, nothingUsed, setsCookie } from './answered.ts';
 import { parseRanges } from './caching/ranges.ts';
 import { variantOf } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import type { FillRequest, Growing } from './fill.ts';
 import type { Fills } from './fills.ts';
+import { forwardRange } from './forward-range.ts';
 import { WINDOW_BYTES } from './growing.ts';
 import type { Lookup, Selected } from './lookup.ts';
-import type { HitKind } from './observation.ts';
 import type { OriginResponse } from './origin.ts';
-import { forward, forwarded, pass, passedHead } from './pass.ts';
+import type { Part } from './parts.ts';
+import { forwarded, pass, passedHead, passInterim } from './pass.ts';
 import { refuse } from './refusal.ts';
 import type { EdgeRequest } from './request.ts';
 import type { StoredResponse } from './stored.ts';
@@ -22,14 +23,6 @@ import { useOf } from './use.ts';
 const AHEAD_MAX_BYTES = 4 * 1024 * 1024;
 /** Times that a request looks again after a shared answer turned out not to be for it. */
 const ATTEMPTS_MAX = 3;
-
-/** How a request was answered, for the observation. */
-export interface Answered extends Sent {
-  readonly hit: HitKind;
-  readonly size: number;
-  readonly used: StoredResponse | undefined;
-  readonly setsCookie: boolean;
-}
 
 /** Answers GET and HEAD: from the store where it may, else from peers or the origin. */
 export class Server {
@@ -53,8 +46,7 @@ export class Server {
     if (!siteAllows(resolved.site, options.name)) {
       // A client that DNS did not send here: it is served, and nothing is kept.
       const status = `${pop}; fwd=bypass; detail=not-allowed`;
-      const sent = await forward(this.#context, message, request, response, resolved, status);
-      return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
+      return forwardRange(this.#context, message, request, response, resolved, status, false);
     }
     const now = deps.demand.now();
     let selected = this.#lookup.select(resolved, request.lines);
@@ -74,6 +66,12 @@ export class Server {
         selected = undefined;
       }
     }
+    const part = selected ? undefined : this.#context.parts.find(resolved, request);
+    if (
+      part &&
+      useOf({ stored: part.stored, standing: 'valid' }, request, now, options.clientDirectives) === 'fresh'
+    )
+      return this.#sendPart(request, response, part, now);
     if (request.directives.has('only-if-cached')) {
       const error = new PresageError('ORIGIN_TIMEOUT', 'Nothing stored answers this only-if-cached request');
       return nothingUsed(
@@ -89,8 +87,7 @@ export class Server {
         ? 'request'
         : 'stale';
     if (request.method === 'HEAD') {
-      const sent = await forward(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`);
-      return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
+      return forwardRange(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`, false);
     }
     return this.#fetch(message, request, response, resolved, selected, why);
   }
@@ -123,8 +120,7 @@ export class Server {
       }
       const partial = request.conditional || request.range !== undefined;
       if ((unshared && partial && !selected) || attempt === ATTEMPTS_MAX) {
-        const sent = await forward(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`);
-        return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
+        return forwardRange(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`);
       }
       const wanted = this.#wanted(request, resolved, selected, unshared, response);
       wanted.askPeers &&= askPeers;
@@ -161,8 +157,7 @@ export class Server {
           }
           if (farAhead(request, outcome)) {
             const passed = `${pop}; fwd=${why}; detail=range-ahead`;
-            const sent = await forward(this.#context, message, request, response, resolved, passed);
-            return { ...nothingUsed(sent, 'pass'), setsCookie: setsCookie(sent.answer.headers) };
+            return forwardRange(this.#context, message, request, response, resolved, passed);
           }
           const part = whole ? 'hit' : leader ? 'leader' : 'miss';
           const status = whole
@@ -260,24 +255,14 @@ export class Server {
     now: number,
     status: string,
   ): Promise<Omit<Answered, 'hit'> | undefined> {
-    const { deps, pop } = this.#context;
+    const { deps } = this.#context;
     const { replica } = stored;
-    const age = Math.floor(stored.ageMs(now) / 1000);
-    const ttl = Math.floor(stored.lifetimeMs / 1000) - age;
-    const cacheStatus = `${pop}; ${status}; ttl=${ttl}`;
     const body: BodySource = {
       size: replica.size,
       whole: deps.blobs.peek(replica.content),
       read: (start, end) => deps.blobs.read(replica.content, start, end),
     };
-    const draft: Draft = {
-      status: replica.status,
-      stored: replica.headers,
-      head: stored.head(age, cacheStatus),
-      shortHead: stored.shortHead(age, cacheStatus),
-      body,
-      patienceMs: this.#context.options.clientTimeoutMs,
-    };
+    const draft = this.#draft(stored, now, status, body);
     try {
       const sent = await send(request, response, draft, deps.clock.now());
       stored.usedAt = now;
@@ -290,6 +275,32 @@ export class Server {
       if (code.startsWith('CONTENT_')) await deps.index.drop(replica.key16, replica.variant);
       return undefined;
     }
+  }
+
+  #draft(stored: StoredResponse, now: number, status: string, body: BodySource): Draft {
+    const age = Math.floor(stored.ageMs(now) / 1000);
+    const ttl = Math.floor(stored.lifetimeMs / 1000) - age;
+    const cacheStatus = `${this.#context.pop}; ${status}; ttl=${ttl}`;
+    return {
+      status: stored.replica.status,
+      stored: stored.headers,
+      head: stored.head(age, cacheStatus),
+      shortHead: stored.shortHead(age, cacheStatus),
+      body,
+      patienceMs: this.#context.options.clientTimeoutMs,
+    };
+  }
+
+  async #sendPart(
+    request: EdgeRequest,
+    response: ServerResponse,
+    { stored, read }: Part,
+    now: number,
+  ): Promise<Answered> {
+    const { size } = stored.replica;
+    const draft = this.#draft(stored, now, 'hit; detail=part', { size, whole: undefined, read });
+    const sent = await send(request, response, draft, this.#context.deps.clock.now());
+    return { ...sent, hit: 'hit', size, used: undefined, setsCookie: stored.setsCookie };
   }
 
   async #sendGrowing(
@@ -339,18 +350,6 @@ export class Server {
   }
 }
 
-const nothingUsed = (sent: Sent, hit: HitKind): Answered => ({
-  status: sent.status,
-  bytes: sent.bytes,
-  hit,
-  size: sent.bytes,
-  used: undefined,
-  setsCookie: false,
-});
-
-const setsCookie = (headers: readonly (readonly [string, string])[]): boolean =>
-  headers.some(([name]) => name === 'set-cookie');
-
 function without(head: readonly string[], names: readonly string[]): string[] {
   const kept: string[] = [];
   for (let at = 0; at < head.length; at += 2)
@@ -368,19 +367,3 @@ function farAhead(request: EdgeRequest, growing: Growing): boolean {
 /** Whether the whole of an answer is large against what a client wants who asked for a range. */
 const wasteful = (answer: OriginResponse): boolean =>
   answer.status === 200 && (answer.length === undefined || answer.length > WINDOW_BYTES);
-
-/** Passes on 102 and 103; other interim responses say nothing to a client of ours. */
-function passInterim(response: ServerResponse, status: number, headers: Fields): void {
-  try {
-    if (status === 102) response.writeProcessing();
-    else if (status === 103) {
-      const hints: Record<string, string | string[]> = {};
-      for (const [name, value] of headers)
-        hints[name] = hints[name] === undefined ? value : [hints[name], value].flat();
-      const { link } = hints;
-      if (link !== undefined) response.writeEarlyHints({ ...hints, link });
-    }
-  } catch {
-    // Hints that Node does not take are only hints.
-  }
-}

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Answered } from './answered.ts';
 import { type Fields, firstOf } from './caching/fields.ts';
 import type { EdgeContext, Resolved } from './context.ts';
 import type { Fills } from './fills.ts';
 import type { Lookup } from './lookup.ts';
 import { forward } from './pass.ts';
 import type { EdgeRequest } from './request.ts';
-import type { Answered } from './serve.ts';
 
 /** Methods that change nothing (RFC 9110 §9.2.1), beside GET and HEAD. */
 const SAFE = new Set(['OPTIONS', 'PROPFIND', 'REPORT', 'SEARCH']);
@@ -62,6 +62,7 @@ async function invalidate(
   }
   for (const key16 of keys) {
     fills.taint(key16);
+    context.parts.drop(key16);
     for (const replica of index.get(key16)) await index.drop(key16, replica.variant);
   }
 }
