@@ -23,6 +23,7 @@ interface World {
   /** Requests like those of the load, so that there is something to decide. */
   readonly traffic: readonly LoadRequest[];
   readonly seen: (observation: Observation) => void;
+  readonly signal: AbortSignal;
 }
 
 /** Heights for which it is away. */
@@ -37,20 +38,24 @@ const TRAFFIC_GAP_MS = 50;
  * watches how it comes to know what was decided without it.
  */
 export async function absenceTrial(absent: Pop, world: World): Promise<AbsenceTrial> {
-  const { decisions } = world;
+  const { decisions, signal } = world;
   const left = decisions.tip(absent.name);
   const tip = () => decisions.tipOfOthers(absent.name);
   const gone = new AbortController();
   absent.freeze();
   const meanwhile = traffic(world, gone.signal);
-  await decisions.until(() => tip() >= left + AWAY_HEIGHTS, AWAY_MOST_MS);
+  await decisions.until(() => tip() >= left + AWAY_HEIGHTS, AWAY_MOST_MS, signal);
   gone.abort();
   await meanwhile;
   const missed = tip();
   absent.thaw();
-  const caughtUpMs = await decisions.until(() => decisions.tip(absent.name) >= missed, BACK_MS);
+  const caughtUpMs = await decisions.until(() => decisions.tip(absent.name) >= missed, BACK_MS, signal);
   const after = decisions.tip(absent.name);
-  const rejoined = await decisions.until(() => decisions.tip(absent.name) > Math.max(after, missed), BACK_MS);
+  const rejoined = await decisions.until(
+    () => decisions.tip(absent.name) > Math.max(after, missed),
+    BACK_MS,
+    signal,
+  );
   return {
     pop: absent.name,
     awayHeights: missed - left,

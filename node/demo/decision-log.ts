@@ -60,19 +60,25 @@ export class DecisionLog {
     return Math.max(0, ...[...this.#tips].filter(([pop]) => !pops.includes(pop)).map(([, tip]) => tip));
   }
 
-  /** Waits until `reached` holds after some decision; the real ms that it took, `undefined` after `deadlineMs`. */
-  until(reached: () => boolean, deadlineMs: number): Promise<number | undefined> {
+  /**
+   * Waits until `reached` holds after some decision; the real ms that it took, `undefined` after `deadlineMs` or once
+   * `signal` says so.
+   */
+  until(reached: () => boolean, deadlineMs: number, signal?: AbortSignal): Promise<number | undefined> {
     const began = performance.now();
     return new Promise((resolve) => {
       const end = (ms: number | undefined) => {
         clearTimeout(timer);
+        signal?.removeEventListener('abort', stop);
         this.#waiting.delete(look);
         resolve(ms);
       };
       const look = () => {
         if (reached()) end(performance.now() - began);
       };
-      const timer = setTimeout(() => end(undefined), deadlineMs);
+      const stop = () => end(undefined);
+      const timer = setTimeout(stop, signal?.aborted ? 0 : deadlineMs);
+      signal?.addEventListener('abort', stop);
       this.#waiting.add(look);
       look();
     });

@@ -334,17 +334,19 @@ export class Run {
     this.#phase = 'Absence';
     const [absent, victim] = pops.slice(-2) as [Pop, Pop];
     const tip = this.#decisions.tipOfOthers();
-    await this.#decisions.until(() => this.#decisions.tip(victim.name) > tip, BACK_MS);
+    await this.#decisions.until(() => this.#decisions.tip(victim.name) > tip, BACK_MS, this.#signal);
+    this.#check();
     this.#say(`Stopping ${absent.name} in its tracks for many heights`);
     const absence = await absenceTrial(absent, {
       others: pops.filter((pop) => pop !== absent),
       clients,
       decisions: this.#decisions,
+      signal: this.#signal,
       traffic: this.#options.load.requests.slice(-2_000),
       seen: (observation) => this.#verify(observation, () => true),
     });
     // A busy machine decides slowly; what was promised can only be told after so many heights.
-    await this.#decisions.until(() => areEnough(this.#decisions.compare()), BACK_MS);
+    await this.#decisions.until(() => areEnough(this.#decisions.compare()), BACK_MS, this.#signal);
     return absence;
   }
 

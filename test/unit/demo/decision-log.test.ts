@@ -54,5 +54,10 @@ describe('the log of decisions', () => {
     expect(await reached).toBeGreaterThanOrEqual(0);
     expect([log.tipOfOthers('a'), log.tipOfOthers('a', 'b')]).toEqual([3, 0]);
     expect(await log.until(() => log.tip('b') > 3, 1)).toBeUndefined();
+    const cancelled = new AbortController();
+    const never = log.until(() => false, 60_000, cancelled.signal);
+    cancelled.abort();
+    expect(await never).toBeUndefined();
+    expect(await log.until(() => false, 60_000, cancelled.signal)).toBeUndefined();
   });
 });
