@@ -160,6 +160,11 @@ export class AgreedForecast {
     return this.#decided && decisionOf(this.#decided, this.#state, this.#self);
   }
 
+  /** Whether this PoP's proposal counted in the newest decision, as far as that is known here. */
+  get counted(): boolean {
+    return this.#decided?.included.some(({ proposer }) => proposer === this.#self) ?? false;
+  }
+
   get degraded(): boolean {
     return this.#machine.degraded;
   }

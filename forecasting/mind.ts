@@ -29,6 +29,7 @@ import type {
   PlanInForce,
   Prepared,
 } from './mind-answers.ts';
+import { OwnProposals } from './own-proposals.ts';
 import { preferredOf } from './preferred.ts';
 import type { Series } from './series.ts';
 import { type Expectation, type Signal, Signals } from './signals.ts';
@@ -55,9 +56,6 @@ const RESOURCE_BYTES = 1_200;
 /** Without decisions, the last one is planned from for so long, real ms. */
 const DECISION_KEPT_MS = 600_000;
 
-/** Heights after which a proposal is of no more interest. */
-const PROPOSALS_KEPT = 8;
-
 /**
  * What one PoP knows of demand, what it expects, what all agree on, and the plan that follows. All of it is pure and
  * single-threaded, and too much for the thread that serves: the daemon keeps it in a worker. Time is an argument.
@@ -75,8 +73,7 @@ export class Mind {
   #agreed: AgreedForecast | undefined;
   #forecasts: ReadonlyMap<string, DemandForecast> = new Map();
   #beat: Beat | undefined;
-  /** The epochs that this PoP's newest proposals were made of, by height. */
-  readonly #proposed = new Map<number, number>();
+  readonly #proposals = new OwnProposals();
   /** Real time of the newest decision. */
   #decidedAt = 0;
   #plan: Plan = { placements: [], skips: [] };
@@ -250,7 +247,7 @@ export class Mind {
     const { state } = agreed;
     const made = plan(planStateOf(state), this.#charter);
     const charterDiffers = state.charter.version > 0 && state.charter.hash !== this.#charterHash;
-    const epoch = this.#proposed.get(state.height);
+    const epoch = this.#proposals.epochOf(state.height);
     return this.#putInForce(made, { basis: 'agreed', epoch, height: state.height, charterDiffers });
   }
 
@@ -292,7 +289,13 @@ export class Mind {
   }
 
   #noted(effects: readonly MachineEffect[], at: number): readonly MachineEffect[] {
-    if (effects.some(({ type }) => type === 'decided')) this.#decidedAt = at;
+    for (const effect of effects) {
+      if (effect.type !== 'decided') continue;
+      this.#decidedAt = at;
+      const { height, jumped } = effect.decision;
+      // Of a height that was not agreed on here nobody knows which proposals counted: told once is enough.
+      this.#proposals.decided(height, jumped || this.#agreement().counted);
+    }
     return effects;
   }
 
@@ -338,8 +341,6 @@ export class Mind {
   #view(height: number) {
     const beat = this.#beat;
     if (!beat) return undefined;
-    this.#proposed.delete(height - PROPOSALS_KEPT);
-    this.#proposed.set(height, beat.epoch);
     const foresight = this.#foresight;
     const { storageBudgetMiB, fillKiBps, load, state } = beat.capacities;
     return {
@@ -347,15 +348,11 @@ export class Mind {
       window: beat.window,
       windowMs: beat.windowMs,
       cap: { storageBudgetMiB, fillKiBps, load, state },
-      uses: foresight.takeUses(),
+      uses: this.#proposals.propose(height, beat.epoch, foresight.takeUses()),
       windowShare: Math.floor((1000 * beat.windowMs) / this.#charter.horizonMs),
       resources: foresight.resources,
-      observed: (
-        key16: Key16,
-        region: RegionId,
-        from = beat.window - 2 * beat.windowMs,
-        lengthMs = beat.windowMs,
-      ) => foresight.observed(key16, region, from, lengthMs),
+      observed: (key16: Key16, region: RegionId, from: number, lengthMs: number) =>
+        foresight.observed(key16, region, from, lengthMs),
       series: (key16: Key16, region: RegionId) => foresight.outlook(key16, region),
     };
   }

@@ -213,3 +213,28 @@ const isNumber = (value: unknown): value is number => Number.isFinite(value);
 
 const isState = (value: unknown): value is Entry['state'] =>
   value === 'open' || value === 'used' || value === 'unused';
+
+/** Accounts of two times together, strictly by site; of too many sites those with the most mirrored bytes stay. */
+export function addUses(some: readonly Use[], more: readonly Use[]): Use[] {
+  const sums = new Map<string, Use>();
+  const add = (a: number, b: number) => Math.min(VALUE_MAX, a + b);
+  for (const use of [...some, ...more]) {
+    const sum = sums.get(use.site);
+    sums.set(
+      use.site,
+      sum === undefined
+        ? use
+        : {
+            site: use.site,
+            mirroredKiB: add(sum.mirroredKiB, use.mirroredKiB),
+            usedKiB: add(sum.usedKiB, use.usedKiB),
+            unusedKiB: add(sum.unusedKiB, use.unusedKiB),
+            promisedKiB: add(sum.promisedKiB, use.promisedKiB),
+          },
+    );
+  }
+  return [...sums.values()]
+    .sort((a, b) => b.mirroredKiB - a.mirroredKiB || byBytes(a.site, b.site))
+    .slice(0, USES_MAX)
+    .sort((a, b) => byBytes(a.site, b.site));
+}

@@ -32,7 +32,7 @@ export function decisionSteps(
     }
     const said =
       cells === undefined
-        ? 'did not list it'
+        ? 'did not repeat it at this height'
         : `proposed ${cells.map(({ region, mean }) => `${(mean / MILLI).toFixed(2)} for ${region}`).join(', ')}`;
     steps.push({ step: 'proposals', verdict: `${name(pop)} ${said}`, code: null, at: null, facts });
   }

@@ -22,9 +22,10 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   forecast: () => import('./forecast.ts'),
   ingest: () => import('./ingest.ts'),
   invalidate: () => import('./invalidate.ts'),
+  plan: () => import('./plan.ts'),
+  fronts: () => import('./fronts.ts'),
   agree: () => import('./agree.ts'),
   'agreed-plan': () => import('./agreed-plan.ts'),
-  fronts: () => import('./fronts.ts'),
 };
 
 const { values, positionals } = parseArgs({
