@@ -20,6 +20,8 @@ export class Speech {
   readonly #once: boolean;
   #propose = false;
   #echoes: SlotDigest[] = [];
+  /** Times that something new was said at this height. */
+  #told = 0;
   #flushAt = NEVER;
   #resendAt = NEVER;
   #resendMs = RESEND_MS;
@@ -40,6 +42,7 @@ export class Speech {
   begin(): void {
     this.#propose = false;
     this.#echoes = [];
+    this.#told = 0;
     this.#flushAt = NEVER;
     this.#resendAt = NEVER;
     this.#resendMs = RESEND_MS;
@@ -62,7 +65,7 @@ export class Speech {
   flush(active: ActiveHeight, now: number): void {
     const { ballot } = active;
     const pending = ballot.grown || ballot.louder || this.#propose || this.#echoes.length > 0;
-    if (pending && this.#flushAt === NEVER) this.#flushAt = now + coalesceMs(ballot.size);
+    if (pending && this.#flushAt === NEVER) this.#flushAt = now + coalesceMs(ballot.size, this.#told);
     const resend = now >= this.#resendAt;
     if (now >= this.#flushAt || (resend && pending)) {
       this.#tell(active);
@@ -95,6 +98,7 @@ export class Speech {
   }
 
   #tell(active: ActiveHeight): void {
+    this.#told += 1;
     this.persist(active);
     const { ballot } = active;
     const messages: AgreementGossip[] = this.#propose ? this.#proposal(active) : [];

@@ -11,8 +11,18 @@ export const BEAT_EPOCHS = 0.5;
 export const graceMs = (epochMs: number): number => Math.min(2_000, epochMs / 5);
 /** How long a round waits for the value that the coin favours. */
 export const auxMs = (round: number): number => Math.min(300 * (round + 1), 10_000);
-/** What is said within that time goes out in one piece; few PoPs have little to save by it, and decide sooner. */
-export const coalesceMs = (size: number): number => (size > 64 ? 300 : size > 8 ? 100 : 25);
+/** As many times a PoP speaks at a height where all goes well; what it says after that is gathered for ever longer. */
+const SPEECHES = 4;
+const COALESCE_MAX_MS = 1_000;
+/**
+ * What is said within that time goes out in one piece; few PoPs have little to save by it, and decide sooner. Where
+ * proposals come in slowly, one by one, each would bring about another vote of everybody, which slows all of them
+ * further: so a PoP that has spoken `told` times at a height already takes its time.
+ */
+export const coalesceMs = (size: number, told: number): number => {
+  const base = size > 64 ? 300 : size > 8 ? 100 : 25;
+  return Math.min(COALESCE_MAX_MS, base * 1.5 ** Math.max(0, told - SPEECHES));
+};
 /** Between two runs of the rules: in a large roster they cost more than a message, and nothing is told meanwhile. */
 export const pauseMs = (size: number): number => (size > 64 ? 50 : 0);
 /** Everything said at the height is said again after that time, then at ever longer intervals. */
