@@ -13,7 +13,8 @@ import type { BenchResult } from './bench.ts';
 
 /** Requests for one resource: the first goes on to Presage, the others the front answers. */
 const REQUESTS = 50;
-const example = (name: string) => fileURLToPath(new URL(`../../node/examples/fronts/${name}`, import.meta.url));
+const example = (name: string) =>
+  fileURLToPath(new URL(`../../node/examples/fronts/${name}`, import.meta.url));
 
 /**
  * The examples with the real nginx and Varnish before a real daemon: what clients ask the front for is what Presage
