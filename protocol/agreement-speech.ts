@@ -124,7 +124,7 @@ export class Speech {
     const { proposal, height } = ballot;
     if (!proposal) return [];
     const ready = tally.candidates(me).get(proposal.id)?.readies ?? 0;
-    const inline = isInline(proposal.length, ballot.size) && ready < quorum.quorum;
+    const inline = isInline(proposal.length) && ready < quorum.quorum;
     const body = inline ? this.#bodies.get(proposal.id) : undefined;
     return [{ kind: 'propose', height, ...proposal, body }];
   }
