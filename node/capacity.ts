@@ -6,28 +6,41 @@ import type { Capacities, PopState } from '../protocol/summary.ts';
 const BUSY = 0.5;
 const MIB = 1 << 20;
 
-/** What this PoP can take, measured: the share of time that its event loop is busy, and the space that is left. */
+/** Tells by each call the share of time that the event loop has been busy since the one before. */
+export function eventLoopUtilisation(): () => number {
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    return utilization;
+  };
+}
+
+/** What this PoP can take, measured: the share of time that it is busy, and the space that is left. */
 export class Capacity {
   readonly #budgetBytes: number;
   readonly #fillKiBps: number;
   readonly #blobs: Pick<Blobs, 'usage'>;
-  #last = performance.eventLoopUtilization();
+  readonly #utilisation: () => number;
   #busy = 0;
   /** Set when the PoP is leaving, or cannot store. */
   state: PopState = 'up';
 
-  constructor(options: { budgetBytes: number; bytesPerSecond: number }, blobs: Pick<Blobs, 'usage'>) {
+  constructor(
+    options: { budgetBytes: number; bytesPerSecond: number },
+    blobs: Pick<Blobs, 'usage'>,
+    utilisation: () => number,
+  ) {
     this.#budgetBytes = options.budgetBytes;
     this.#fillKiBps = Math.floor(options.bytesPerSecond / 1024);
     this.#blobs = blobs;
+    this.#utilisation = utilisation;
   }
 
   /** To be called at regular intervals; smooths over a few of them. */
   sample(): void {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, this.#last);
-    this.#last = now;
-    this.#busy += (utilization - this.#busy) / 4;
+    this.#busy += (this.#utilisation() - this.#busy) / 4;
   }
 
   /** By how much mirroring is to yield, 0 … 1. */

@@ -39,7 +39,7 @@ export class OperatorWord {
 
   /** Reads what was decided, and what peers gave, before the restart. */
   static async open(
-    config: Config,
+    config: Pick<Config, 'cluster'>,
     { membership: trust, cluster: origin, charter, own }: Identity,
     deps: { readonly database: Database; readonly log: Log; readonly metrics: Metrics },
   ): Promise<OperatorWord> {

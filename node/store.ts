@@ -21,7 +21,7 @@ import type {
   TableSpec,
 } from '../protocol/ports.ts';
 import { purgeSigner } from '../protocol/purge.ts';
-import { openBlobs } from './adapters/blobs.ts';
+import { type BlobDependencies, openBlobs } from './adapters/blobs.ts';
 import { openLevel } from './adapters/level.ts';
 import { recordTable } from './adapters/level-record.ts';
 import type { Config } from './config.ts';
@@ -58,6 +58,9 @@ export interface Store {
   obey(): Promise<void>;
 }
 
+/** Opens the blob store; it asks for room and tells of losses. */
+export type OpenBlobs = (hooks: Required<Pick<BlobDependencies, 'makeRoom' | 'lost'>>) => Promise<Blobs>;
+
 /** Headers, unfinished contents and what awaits deletion take the rest of `storage.budget`. */
 const CONTENT_SHARE = 0.95;
 
@@ -76,36 +79,49 @@ export async function openDatabase(config: Config, deps: { log: Log; metrics: Me
   return openLevel(join(config.dataDir, 'db'), deps);
 }
 
+/** Blobs in files, under the budgets of the configuration. */
+export const openBlobFiles =
+  (
+    config: Pick<Config, 'dataDir' | 'storage'>,
+    { privateKey }: Pick<Identity, 'privateKey'>,
+    deps: { readonly log: Log; readonly metrics: Metrics; readonly random: Random },
+  ): OpenBlobs =>
+  (hooks) =>
+    openBlobs(
+      {
+        directory: join(config.dataDir, 'blobs'),
+        budgetBytes: config.storage.budget,
+        memoryBytes: config.storage.memory,
+        maxObjectBytes: config.storage.maxObject,
+        sealingKey: sealingKey(privateKey),
+      },
+      { ...deps, ...hooks },
+    );
+
 /** Opens blobs, purges and replicas, and reads back what was there. */
 export async function openStore(
-  config: Config,
+  { storage }: Pick<Config, 'storage'>,
   identity: Identity,
   sites: Sites,
   /** There is no PoP to reconcile purges with. */
   alone: boolean,
   database: Database,
-  deps: { log: Log; metrics: Metrics; clock: Clock; demand: DemandClock; random: Random },
+  deps: {
+    readonly log: Log;
+    readonly metrics: Metrics;
+    readonly clock: Clock;
+    readonly demand: DemandClock;
+    readonly openBlobs: OpenBlobs;
+  },
 ): Promise<Store> {
-  const { log, metrics, clock, demand, random } = deps;
+  const { log, metrics, clock, demand } = deps;
   const { self, privateKey } = identity;
   let replicas: LocalReplicas | undefined;
   const failed = (error: unknown) => log.error('the store could not be tidied', { error: String(error) });
-  const blobs = await openBlobs(
-    {
-      directory: join(config.dataDir, 'blobs'),
-      budgetBytes: config.storage.budget,
-      memoryBytes: config.storage.memory,
-      maxObjectBytes: config.storage.maxObject,
-      sealingKey: sealingKey(privateKey),
-    },
-    {
-      log,
-      metrics,
-      random,
-      makeRoom: async (bytes) => replicas?.makeRoom(bytes),
-      lost: (hash) => void replicas?.lost(hash).catch(failed),
-    },
-  );
+  const blobs = await deps.openBlobs({
+    makeRoom: async (bytes) => replicas?.makeRoom(bytes),
+    lost: (hash) => void replicas?.lost(hash).catch(failed),
+  });
   const hybrid = new HybridClock(self);
   const ledger = await PurgeLedger.open(
     {
@@ -118,7 +134,7 @@ export async function openStore(
   );
   replicas = await LocalReplicas.open({
     ...{ self, database, blobs, ledger, hybrid, clock, demand, log, metrics },
-    budgetBytes: Math.floor(config.storage.budget * CONTENT_SHARE),
+    budgetBytes: Math.floor(storage.budget * CONTENT_SHARE),
     cutOff: (site: SiteId) => sites.ofId(site)?.cutOff ?? 'revalidate',
   });
   const held = replicas;
