@@ -18,7 +18,11 @@ export class MemoryIndex implements ReplicaIndex {
   }
 
   standing(replica: Replica): Standing {
-    return this.#standings.get(replica) ?? 'valid';
+    const known = this.#standings.get(replica);
+    if (known || this.get(replica.key16).includes(replica)) return known ?? 'valid';
+    // One that is not held is judged by its fence alone.
+    const since = replica.fence.get(this.#pop) ?? 0;
+    return this.#purges.slice(since).some(({ key16 }) => key16 === replica.key16) ? 'gone' : 'valid';
   }
 
   begin(key: ResourceKey, key16: Key16, site: SiteId): FetchTicket {

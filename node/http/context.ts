@@ -7,6 +7,7 @@ import type { RequestLines } from './caching/vary.ts';
 import type { Observation } from './observation.ts';
 import type { OriginClient } from './origin.ts';
 import { Parts } from './parts.ts';
+import { Representatives } from './representatives.ts';
 import { StoredResponse } from './stored.ts';
 
 export interface EdgeOptions {
@@ -98,6 +99,7 @@ export class EdgeContext {
   /** Own name in Cache-Status and Proxy-Status, quoted (RFC 9211 §2). */
   readonly pop: string;
   readonly parts: Parts;
+  readonly representatives = new Representatives();
   readonly #stored = new WeakMap<Replica, StoredResponse>();
 
   constructor(options: EdgeOptions, deps: EdgeDependencies) {
@@ -114,6 +116,7 @@ export class EdgeContext {
     if (known && (isPrivate === undefined || known.isPrivate === isPrivate)) return known;
     const made = new StoredResponse(replica, this.options.heuristic, this.via, isPrivate ?? false);
     this.#stored.set(replica, made);
+    if (made.variance) this.representatives.note(replica.key, replica.key16, made.variance);
     return made;
   }
 }

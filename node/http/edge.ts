@@ -186,11 +186,12 @@ class HttpEdge implements Edge {
     )
       return false;
     const { deps, pop } = this.#context;
-    const selected = this.#lookup.select(resolved, request.lines);
-    if (selected?.standing !== 'valid') return false;
-    const { stored } = selected;
     const now = deps.demand.now();
-    if (!stored.fresh(now)) return false;
+    const own = this.#lookup.select(resolved, request.lines);
+    const fresh = own?.standing === 'valid' && own.stored.fresh(now);
+    const selected = fresh ? own : this.#lookup.represented(resolved, request.lines, now);
+    if (!selected) return false;
+    const { stored } = selected;
     const { replica } = stored;
     const bytes = deps.blobs.peek(replica.content);
     if (!bytes || bytes.length > CHUNK_BYTES) return false;

@@ -309,6 +309,8 @@ export class Fills {
         tags: tagsOf(growing.headers),
         source: request.source,
       });
+      // It may stand for other URLs at once, before it is asked for by its own.
+      if (stored) this.#context.stored(stored, request.resolved.site.private);
       await this.#limitVariants(request.resolved.key16);
       // Some reader needed the stored bytes; nobody else is to have them.
       if (fill.tainted && stored) await deps.index.drop(stored.key16, stored.variant);

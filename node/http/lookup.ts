@@ -60,6 +60,25 @@ export class Lookup {
     return best;
   }
 
+  /**
+   * A fresh stored response of another URL that stands for this one, as its No-Vary-Search says. What was ever purged
+   * by this URL itself is not answered from others.
+   */
+  represented({ key, key16, site }: Resolved, lines: RequestLines, now: number): Selected | undefined {
+    const { representatives, deps } = this.#context;
+    if (representatives.empty) return undefined;
+    for (const candidate of representatives.of(key, key16)) {
+      for (const replica of deps.index.get(candidate.key16)) {
+        const stored = this.#context.stored(replica, site.private);
+        if (stored.variance?.id !== candidate.variance.id || !stored.fresh(now) || !stored.selectedBy(lines))
+          continue;
+        if (deps.index.standing(replica) !== 'valid') continue;
+        if (deps.index.standing({ ...replica, key, key16 }) === 'valid') return { stored, standing: 'valid' };
+      }
+    }
+    return undefined;
+  }
+
   /** Whether anything at all is stored for the key: tells a missing variant from a missing resource. */
   known(resolved: Resolved): boolean {
     return this.#context.deps.index.get(resolved.key16).length > 0;

@@ -50,6 +50,10 @@ export class Server {
     }
     const now = deps.demand.now();
     let selected = this.#lookup.select(resolved, request.lines);
+    if (!selected?.stored.fresh(now)) {
+      const other = this.#lookup.represented(resolved, request.lines, now);
+      if (other && useOf(other, request, now, options.clientDirectives) === 'fresh') selected = other;
+    }
     if (selected) {
       const use = useOf(selected, request, now, options.clientDirectives);
       if (use === 'while-revalidating') this.#refresh(request, resolved, selected);

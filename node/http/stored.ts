@@ -9,6 +9,7 @@ import {
   staleLimits,
 } from './caching/freshness.ts';
 import { policyOf } from './caching/policy.ts';
+import { type SearchVariance, searchVariance } from './caching/search-variance.ts';
 import { favouriteLanguage, type RequestLines, variantOf, varyNames } from './caching/vary.ts';
 import { guarded } from './guard.ts';
 
@@ -38,6 +39,8 @@ export class StoredResponse {
   /** Language of a response that differs by nothing but Accept-Language, if it says so. */
   readonly language: string | undefined;
   readonly setsCookie: boolean;
+  /** For which other queries it stands. */
+  readonly variance: SearchVariance | undefined;
   readonly via: string;
   readonly upstreamStatus: string | undefined;
   /** Demand ms of its last use here; 0 before the first. */
@@ -65,6 +68,7 @@ export class StoredResponse {
     const negotiated = this.names.length === 1 && this.names[0] === 'accept-language';
     this.language = negotiated && languages.length === 1 ? languages[0]?.toLowerCase() : undefined;
     this.setsCookie = firstOf(headers, 'set-cookie') !== undefined;
+    this.variance = searchVariance(headers);
     this.upstreamStatus = firstOf(headers, 'cache-status');
     const upstreamVia = firstOf(headers, 'via');
     this.via = upstreamVia === undefined ? via : `${upstreamVia}, ${via}`;

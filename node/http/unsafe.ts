@@ -60,6 +60,7 @@ async function invalidate(
     const related = relation(lookup, resolved, firstOf(headers, name));
     if (related) keys.add(related);
   }
+  for (const other of context.representatives.of(resolved.key, resolved.key16)) keys.add(other.key16);
   for (const key16 of keys) {
     fills.taint(key16);
     context.parts.drop(key16);
