@@ -12,6 +12,8 @@ export interface BodySource {
   readonly size: number | undefined;
   readonly whole: Uint8Array | undefined;
   read(start?: number, end?: number): AsyncIterable<Uint8Array>;
+  /** Fields that follow the whole; asked for when all of it has been read. */
+  trailers?(): Fields;
 }
 
 /** What was sent. */
@@ -130,6 +132,18 @@ async function sendParts(
   return sendBody(response, { ...draft, body }, 206, head, 0, length);
 }
 
+/**
+ * Has trailer fields follow the body, where its framing allows: over HTTP/2, and chunked over HTTP/1.1; elsewhere they
+ * are left out (RFC 9110 §6.5.1).
+ */
+export function follow(response: ServerResponse, fields: Fields): void {
+  if (fields.length === 0) return;
+  const trailers: Record<string, string | string[]> = {};
+  for (const [name, value] of fields)
+    trailers[name] = trailers[name] === undefined ? value : [trailers[name], value].flat();
+  response.addTrailers(trailers);
+}
+
 async function sendBody(
   response: ServerResponse,
   { body, patienceMs }: Draft,
@@ -155,7 +169,10 @@ async function sendBody(
       next = await pieces.next();
     }
     if (!next.done || (end !== undefined && bytes !== end - start)) response.destroy();
-    else response.end();
+    else {
+      if (body.trailers && status !== 206) follow(response, body.trailers());
+      response.end();
+    }
   } catch (error) {
     if (!response.headersSent) throw error;
     response.destroy();

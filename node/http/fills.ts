@@ -288,7 +288,7 @@ export class Fills {
       body.fail(coded(error, 'ORIGIN_UNREACHABLE'));
       return undefined;
     }
-    body.end();
+    body.end(response.trailers());
     if (!writer) return undefined;
     if (fill.tainted && body.inMemory) {
       await giveUp(new PresageError('CONTENT_FENCED'));

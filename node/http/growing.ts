@@ -1,6 +1,7 @@
 import { PresageError } from '../../protocol/errors.ts';
 import type { ContentHash } from '../../protocol/ids.ts';
 import type { Blobs } from '../../protocol/ports.ts';
+import type { Fields } from './caching/fields.ts';
 
 /** Bytes of a growing body that stay in memory; a reader that falls behind them goes on from the store. */
 export const WINDOW_BYTES = 1024 * 1024;
@@ -22,6 +23,8 @@ export class GrowingBody {
   #storing = true;
   /** Whether anybody has begun to read. */
   #attached = false;
+  /** Trailer fields that came after the last byte; they are not stored (RFC 9110 §6.5.1). */
+  trailers: Fields = [];
   #waiting: (() => void)[] = [];
   #draining: (() => void)[] = [];
   readonly #readers = new Set<{ at: number }>();
@@ -78,7 +81,8 @@ export class GrowingBody {
   }
 
   /** All bytes are there. */
-  end(): void {
+  end(trailers: Fields = []): void {
+    this.trailers = trailers;
     this.#state = 'done';
     this.#wake();
   }

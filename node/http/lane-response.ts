@@ -15,7 +15,11 @@ const bodiless = (status: number): boolean => status === 204 || status === 304 |
 
 /** Status line, fields and how long the connection lasts, without the empty line. Throws on what no header may hold. */
 export function headText(status: number, fields: readonly string[], persistence: string): string {
-  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n`;
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n${fieldLines(fields)}${persistence}`;
+}
+
+function fieldLines(fields: readonly string[]): string {
+  let text = '';
   for (let at = 0; at + 1 < fields.length; at += 2) {
     const name = fields[at]!;
     const value = fields[at + 1]!;
@@ -23,8 +27,11 @@ export function headText(status: number, fields: readonly string[], persistence:
     validateHeaderValue(name, value);
     text += `${name}: ${value}\r\n`;
   }
-  return text + persistence;
+  return text;
 }
+
+const flat = (fields: Readonly<Record<string, string | readonly string[]>>): string[] =>
+  Object.entries(fields).flatMap(([name, value]) => [value].flat().flatMap((each) => [name, each]));
 
 /**
  * A response to a request that a lane has read: as much of Node's `ServerResponse` as the edge uses, framed by
@@ -41,6 +48,7 @@ export class LaneResponse {
   #head = '';
   #silent = false;
   #chunked = false;
+  #trailers = '';
   /** Bytes of the announced length that are still to come. */
   #left: number | undefined;
   #events: EventEmitter | undefined;
@@ -109,12 +117,17 @@ export class LaneResponse {
     socket.cork();
     if (bytes) this.write(bytes);
     this.#flush();
-    if (this.#chunked) socket.write('0\r\n\r\n', 'latin1');
+    if (this.#chunked) socket.write(`0\r\n${this.#trailers}\r\n`, 'latin1');
     socket.uncork();
     this.writableFinished = true;
     // Less than was announced would leave the client waiting for the rest.
     if (!this.#silent && this.#left !== undefined && this.#left > 0) socket.destroy();
     else this.#host.finished();
+  }
+
+  /** Fields to follow the body; left out where it is not chunked, as Node does. */
+  addTrailers(trailers: Readonly<Record<string, string | readonly string[]>>): void {
+    this.#trailers = fieldLines(flat(trailers));
   }
 
   /** A whole response, head and body, that has been put together before. */
@@ -136,10 +149,7 @@ export class LaneResponse {
 
   writeEarlyHints(hints: Readonly<Record<string, string | readonly string[]>>): void {
     if (this.headersSent) return;
-    const fields = Object.entries(hints).flatMap(([name, value]) =>
-      [value].flat().flatMap((each) => [name, each]),
-    );
-    this.#host.socket.write(`${headText(103, fields, '')}\r\n`, 'latin1');
+    this.#host.socket.write(`${headText(103, flat(hints), '')}\r\n`, 'latin1');
   }
 
   on(event: 'drain' | 'close', listener: () => void): this {

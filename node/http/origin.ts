@@ -3,7 +3,7 @@ import { Pool } from 'undici';
 import type { Site } from '../../protocol/charter.ts';
 import { PresageError } from '../../protocol/errors.ts';
 import type { Clock, Log, Metrics } from '../../protocol/ports.ts';
-import { endToEnd, type Fields } from './caching/fields.ts';
+import { endToEnd, type Fields, trailingFields } from './caching/fields.ts';
 import { originError } from './origin-error.ts';
 
 /** Header section of a response, bytes. */
@@ -53,6 +53,8 @@ export interface OriginResponse {
   /** End-to-end fields, names in lower case. */
   readonly headers: Fields;
   readonly body: Readable;
+  /** Trailer fields that may be passed on; there once the body has been read to its end. */
+  readonly trailers: () => Fields;
   /** Length that the origin announced. */
   readonly length: number | undefined;
   /**
@@ -154,6 +156,7 @@ class PooledOrigin implements OriginClient {
         status: response.statusCode,
         headers: endToEnd(raw),
         body: response.body,
+        trailers: () => trailingFields(response.trailers),
         length,
         framed: chunked || length !== undefined,
         requestedAt,

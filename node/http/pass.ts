@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { PassThrough } from 'node:stream';
 import { coded } from '../../protocol/errors.ts';
-import { bodiless, drained, type Sent } from './answer.ts';
+import { bodiless, drained, follow, type Sent } from './answer.ts';
 import { endToEnd, type Fields } from './caching/fields.ts';
 import { canonicalEncodings } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
@@ -123,6 +123,7 @@ export async function pass(
         if (!response.write(chunk)) await drained(response, context.options.clientTimeoutMs);
         if (response.destroyed) break;
       }
+      if (!response.destroyed) follow(response, answer.trailers());
     }
     response.end();
   } catch (error) {

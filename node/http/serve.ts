@@ -333,6 +333,7 @@ export class Server {
         size: growing.length,
         whole: undefined,
         read: (start, end) => growing.body.read(start, end),
+        trailers: () => growing.body.trailers,
       },
       patienceMs: this.#context.options.clientTimeoutMs,
     };

@@ -57,6 +57,50 @@ const HOP_BY_HOP = new Set([
   'http2-settings',
 ]);
 
+/**
+ * Fields that mean something only before the content (RFC 9110 §6.5.1): they frame or route the message, steer caches or
+ * the client, authenticate, or say how the content is to be read.
+ */
+const NEVER_TRAILING = new Set([
+  ...HOP_BY_HOP,
+  'age',
+  'authentication-info',
+  'authorization',
+  'cache-control',
+  'cdn-cache-control',
+  'content-encoding',
+  'content-length',
+  'content-location',
+  'content-range',
+  'content-security-policy',
+  'content-type',
+  'cookie',
+  'date',
+  'expires',
+  'host',
+  'location',
+  'no-vary-search',
+  'pragma',
+  'retry-after',
+  'set-cookie',
+  'strict-transport-security',
+  'surrogate-control',
+  'vary',
+  'via',
+  'www-authenticate',
+]);
+const TRAILERS_MAX = 32;
+const VISIBLE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** What of an answer's trailer section (names in lower case) may be passed on. */
+export function trailingFields(section: Readonly<Record<string, string | string[] | undefined>>): Fields {
+  const fields: [string, string][] = [];
+  for (const [name, value] of Object.entries(section))
+    for (const line of value === undefined || NEVER_TRAILING.has(name) ? [] : [value].flat())
+      if (VISIBLE.test(line) && fields.length < TRAILERS_MAX) fields.push([name, line]);
+  return fields;
+}
+
 /** End-to-end fields of raw header lines (`[name, value, name, value …]`), names in lower case. */
 export function endToEnd(raw: readonly string[]): [name: string, value: string][] {
   const named = new Set<string>();
