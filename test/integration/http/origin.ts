@@ -29,7 +29,12 @@ export async function startOrigin(handler: Handler): Promise<OriginUnderTest> {
   const seen: Seen[] = [];
   const server = createServer(async (request, response) => {
     const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
+    try {
+      for await (const part of request) parts.push(part as Buffer);
+    } catch {
+      // Whoever asked has left in the middle.
+      return;
+    }
     const entry = {
       method: request.method ?? '',
       url: request.url ?? '',
