@@ -165,5 +165,5 @@ export const KINDS = {
   ),
   level: oneOf('debug', 'info', 'warn', 'error'),
   check: oneOf('off', 'tcp', 'http', 'https'),
-  batch: oneOf('off', 'on'),
+  batch: oneOf('auto', 'on', 'off'),
 } as const;

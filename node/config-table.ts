@@ -90,8 +90,8 @@ export const KEYS = {
   'dns.threads': key(KINDS.workers, 1, 'Threads that answer DNS; with 1 the main thread does.'),
   'dns.batch': key(
     KINDS.batch,
-    'off',
-    'Whether datagrams go through the system many at a time (on; Linux, package koffi), or one by one (off).',
+    'auto',
+    'Whether datagrams go through the system many at a time: auto where it can be had (64-bit Linux, package koffi), on the same with a warning where it cannot, off one by one.',
   ),
   'dns.check': key(
     KINDS.check,

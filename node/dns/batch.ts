@@ -1,33 +1,38 @@
-import { endianness } from 'node:os';
 import { PresageError } from '../../protocol/errors.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  loadSystemCalls,
+  MSG_DONTWAIT,
+  MSG_WAITFORONE,
+  SO_RCVTIMEO,
+  SO_REUSEPORT,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+  type SystemCalls,
+} from '../adapters/system-calls.ts';
 import { addressBytes } from './address.ts';
+import { BATCH, NAME_BYTES, Ring } from './ring.ts';
 import type { Respond, UdpOptions } from './udp.ts';
 
-/** Datagrams taken at once. The event loop waits for no more than one batch. */
-const BATCH = 64;
 /** A query is far shorter; what is cut off here is malformed, because its counts do not fit its length. */
 const RECEIVE_BYTES = 2048;
 /** Nothing is answered longer by UDP. */
 const SEND_BYTES = 4096;
-
-/** Structures of the system interface on 64-bit Linux, the same with every C library. */
-const MMSGHDR_BYTES = 64;
-const IOVEC_BYTES = 16;
-const NAME_BYTES = 28;
-const AF_INET = 2;
-const AF_INET6 = 10;
-/** SOCK_DGRAM with SOCK_NONBLOCK and SOCK_CLOEXEC. */
-const SOCK_DGRAM = 2 | 0x800 | 0x80000;
-const SOL_SOCKET = 1;
-const SO_REUSEPORT = 15;
-const IPPROTO_IPV6 = 41;
-const IPV6_V6ONLY = 26;
-const MSG_DONTWAIT = 0x40;
+/**
+ * Datagrams that are taken in batches before the event loop goes round, so that a flood of them holds up nobody else for
+ * longer than some milliseconds.
+ */
+const TURN_DATAGRAMS = 512;
 
 /**
  * A UDP socket from which datagrams are taken, and to which they are given, many in one system call (`recvmmsg`,
  * `sendmmsg`). Node has no such call, and the calls are most of what a DNS answer costs: with them one thread answers
- * twice as much. The event loop says when there is something to read.
+ * nearly twice as much. The event loop says when there is something to read.
  */
 export interface Batch {
   /** Bound socket, to be handed to the event loop, which then owns it. */
@@ -36,102 +41,29 @@ export interface Batch {
   drain(respond: Respond): void;
 }
 
-interface SystemCalls {
-  socket(domain: number, type: number, protocol: number): number;
-  bind(fd: number, address: Uint8Array, length: number): number;
-  setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
-  close(fd: number): number;
-  recvmmsg(fd: number, headers: Uint8Array, count: number, flags: number, timeout: null): number;
-  sendmmsg(fd: number, headers: Uint8Array, count: number, flags: number): number;
-  addressOf(memory: Uint8Array): bigint;
-}
+let proven: Promise<SystemCalls | undefined> | undefined;
 
-/** The system's calls, or nothing where they are not to be had: another system, or the optional package is missing. */
-async function systemCalls(): Promise<SystemCalls | undefined> {
-  const fits =
-    process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch) && endianness() === 'LE';
-  if (!fits) return undefined;
-  try {
-    const koffi = (await import('koffi')).default;
-    const c = koffi.load(null);
-    return {
-      socket: c.func('int socket(int, int, int)'),
-      bind: c.func('int bind(int, const void*, uint32_t)'),
-      setsockopt: c.func('int setsockopt(int, int, int, const void*, uint32_t)'),
-      close: c.func('int close(int)'),
-      recvmmsg: c.func('int recvmmsg(int, void*, uint32_t, int, void*)'),
-      sendmmsg: c.func('int sendmmsg(int, void*, uint32_t, int)'),
-      addressOf: (memory) => BigInt(koffi.address(memory)),
-    };
-  } catch {
-    return undefined;
-  }
-}
-
-/** Memory that the system reads and writes; it must not be moved or freed while the socket lives. */
-class Ring {
-  readonly headers = Buffer.alloc(BATCH * MMSGHDR_BYTES);
-  readonly names: Buffer;
-  readonly data: Buffer;
-  readonly words: Uint32Array;
-  readonly #vectors = Buffer.alloc(BATCH * IOVEC_BYTES);
-  readonly #vectorWords: Uint32Array;
-  readonly #slotBytes: number;
-
-  constructor(calls: SystemCalls, slotBytes: number, names = Buffer.alloc(BATCH * NAME_BYTES)) {
-    this.#slotBytes = slotBytes;
-    this.names = names;
-    this.data = Buffer.alloc(BATCH * slotBytes);
-    const at = [names, this.data, this.#vectors].map((memory) => calls.addressOf(memory));
-    for (let i = 0; i < BATCH; i += 1) {
-      this.#vectors.writeBigUInt64LE(at[1]! + BigInt(i * slotBytes), i * IOVEC_BYTES);
-      this.headers.writeBigUInt64LE(at[0]! + BigInt(i * NAME_BYTES), i * MMSGHDR_BYTES);
-      this.headers.writeBigUInt64LE(at[2]! + BigInt(i * IOVEC_BYTES), i * MMSGHDR_BYTES + 16);
-      this.headers.writeBigUInt64LE(1n, i * MMSGHDR_BYTES + 24);
-    }
-    this.words = wordsOf(this.headers);
-    this.#vectorWords = wordsOf(this.#vectors);
-    for (let i = 0; i < BATCH; i += 1) this.clear(i);
-  }
-
-  /** Makes a slot ready to receive into. */
-  clear(slot: number): void {
-    this.words[slot * 16 + 2] = NAME_BYTES;
-    this.#vectorWords[slot * 4 + 2] = this.#slotBytes;
-  }
-
-  /** Sets how much of a slot is sent, and the length of its address. */
-  fill(slot: number, bytes: number, nameBytes: number): void {
-    this.words[slot * 16 + 2] = nameBytes;
-    this.#vectorWords[slot * 4 + 2] = bytes;
-  }
-
-  /** Bytes received into a slot. */
-  received(slot: number): number {
-    return this.words[slot * 16 + 14]!;
-  }
-}
-
-const wordsOf = (memory: Buffer) => new Uint32Array(memory.buffer, memory.byteOffset, memory.length / 4);
+/** The system's calls, if they do here what this file takes them to do. Tried once in each thread. */
+const provenCalls = (): Promise<SystemCalls | undefined> => {
+  proven ??= loadSystemCalls().then((calls) => (calls && prove(calls) ? calls : undefined));
+  return proven;
+};
 
 /** Opens a bound socket, or gives nothing where it is not to be had. Fails with `CONFIG_INVALID` if the address is not. */
-export async function openBatch(options: UdpOptions): Promise<Batch | undefined> {
-  const calls = await systemCalls();
+export async function openBatch(options: Omit<UdpOptions, 'batch'>): Promise<Batch | undefined> {
+  const calls = await provenCalls();
   if (!calls) return undefined;
   const { host, port, family, reusePort } = options;
   const bytes = addressBytes(host);
   if (!bytes) return undefined;
-  const fd = calls.socket(family === 6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+  const domain = family === 6 ? AF_INET6 : AF_INET;
+  const fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return undefined;
-  const name = Buffer.alloc(family === 6 ? 28 : 16);
-  name.writeUInt16LE(family === 6 ? AF_INET6 : AF_INET, 0);
-  name.writeUInt16BE(port, 2);
-  name.set(bytes, family === 6 ? 8 : 4);
-  const flag = (on: boolean) => Buffer.from([on ? 1 : 0, 0, 0, 0]);
   // A wildcard takes IPv4 too, as the event loop's own sockets do.
   if (family === 6)
     calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, flag(!bytes.every((byte) => byte === 0)), 4);
   if (reusePort) calls.setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, flag(true), 4);
+  const name = socketName(bytes, port);
   if (calls.bind(fd, name, name.length) !== 0) {
     calls.close(fd);
     throw new PresageError('CONFIG_INVALID', `dns.listen: cannot listen on ${host}:${port} by UDP`);
@@ -147,10 +79,18 @@ export async function openBatch(options: UdpOptions): Promise<Batch | undefined>
       mapped: new Uint8Array(inbox.names.buffer, inbox.names.byteOffset + at + 20, 4),
     };
   });
+  let taken = 0;
   return {
     fd,
     drain(respond) {
-      const count = calls.recvmmsg(fd, inbox.headers, BATCH, MSG_DONTWAIT, null);
+      if (taken >= TURN_DATAGRAMS) return;
+      const count = Math.min(BATCH, calls.recvmmsg(fd, inbox.headers, BATCH, MSG_DONTWAIT, null));
+      if (count <= 0) return;
+      taken += count;
+      if (taken >= TURN_DATAGRAMS)
+        setImmediate(() => {
+          taken = 0;
+        });
       let ready = 0;
       for (let slot = 0; slot < count; slot += 1) {
         const at = slot * NAME_BYTES;
@@ -159,8 +99,7 @@ export async function openBatch(options: UdpOptions): Promise<Batch | undefined>
         const nameBytes = is6 ? 28 : 16;
         const from = clients[slot]!;
         const client = !is6 ? from.v4 : isMapped(from.v6) ? from.mapped : from.v6;
-        const start = slot * RECEIVE_BYTES;
-        const query = inbox.data.subarray(start, start + inbox.received(slot));
+        const query = inbox.received(slot);
         inbox.clear(slot);
         // Port 0 can only be forged.
         if (names[at + 2] === 0 && names[at + 3] === 0) continue;
@@ -174,12 +113,7 @@ export async function openBatch(options: UdpOptions): Promise<Batch | undefined>
       }
       let sent = 0;
       while (sent < ready) {
-        const done = calls.sendmmsg(
-          fd,
-          outbox.headers.subarray(sent * MMSGHDR_BYTES),
-          ready - sent,
-          MSG_DONTWAIT,
-        );
+        const done = calls.sendmmsg(fd, outbox.from(sent), ready - sent, MSG_DONTWAIT);
         // One that cannot be sent is passed over, as any datagram may be lost.
         sent += done > 0 ? done : 1;
       }
@@ -187,7 +121,60 @@ export async function openBatch(options: UdpOptions): Promise<Batch | undefined>
   };
 }
 
+const flag = (on: boolean) => Buffer.from([on ? 1 : 0, 0, 0, 0]);
+
+/** A `sockaddr_in` or `sockaddr_in6`. */
+function socketName(address: Uint8Array, port: number): Buffer {
+  const is6 = address.length === 16;
+  const name = Buffer.alloc(is6 ? 28 : 16);
+  name.writeUInt16LE(is6 ? AF_INET6 : AF_INET, 0);
+  name.writeUInt16BE(port, 2);
+  name.set(address, is6 ? 8 : 4);
+  return name;
+}
+
 function isMapped(address: Uint8Array): boolean {
   for (let i = 0; i < 10; i += 1) if (address[i] !== 0) return false;
   return address[10] === 0xff && address[11] === 0xff;
+}
+
+/**
+ * Sends two datagrams of different lengths from a loopback socket to itself and takes them back, with the structures
+ * that the server uses: whether all is where it is taken to be, before anything comes from outside.
+ */
+export function prove(calls: SystemCalls): boolean {
+  const fd = calls.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  try {
+    const patience = Buffer.alloc(16);
+    patience.writeBigInt64LE(200_000n, 8);
+    if (calls.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, patience, patience.length) !== 0) return false;
+    const name = socketName(Uint8Array.of(127, 0, 0, 1), 0);
+    if (calls.bind(fd, name, name.length) !== 0) return false;
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(name.length);
+    if (calls.getsockname(fd, name, length) !== 0 || length.readUInt32LE() !== name.length) return false;
+    const words = [Buffer.from('presage'), Buffer.alloc(RECEIVE_BYTES, 'batch')];
+    const outbox = new Ring(calls, SEND_BYTES);
+    const inbox = new Ring(calls, RECEIVE_BYTES);
+    for (const [slot, word] of words.entries()) {
+      outbox.data.set(word, slot * SEND_BYTES);
+      outbox.names.set(name, slot * NAME_BYTES);
+      outbox.fill(slot, word.length, name.length);
+    }
+    if (calls.sendmmsg(fd, outbox.headers, words.length, 0) !== words.length) return false;
+    for (let got = 0; got < words.length; ) {
+      const count = calls.recvmmsg(fd, inbox.headers, BATCH, MSG_WAITFORONE, null);
+      if (count <= 0 || got + count > words.length) return false;
+      for (let slot = 0; slot < count; slot += 1, got += 1) {
+        if (!inbox.received(slot).equals(words[got]!)) return false;
+        const from = slot * NAME_BYTES;
+        if (!inbox.names.subarray(from, from + name.length).equals(name)) return false;
+        inbox.clear(slot);
+      }
+    }
+    return true;
+  } finally {
+    calls.close(fd);
+  }
 }

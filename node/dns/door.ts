@@ -23,7 +23,7 @@ export async function openDns(
 ): Promise<DnsServer> {
   const { config, identity, operator, sites, clock, log, metrics, zones, records } = daemon;
   const { threads, batch } = config.dns;
-  const options = { zones: zones.zones, nsid: identity.name, batch: batch === 'on' };
+  const options = { zones: zones.zones, nsid: identity.name, batch };
   const server =
     threads > 1
       ? await openThreads(daemon, { ...options, threads }, random, onClose)

@@ -11,7 +11,7 @@ import { Resolution } from './resolution.ts';
 import { Responder, TALLY } from './responder.ts';
 import { listenTcp, type TcpOptions } from './tcp.ts';
 import { Texts } from './texts.ts';
-import { listenUdp } from './udp.ts';
+import { type Batching, listenUdp } from './udp.ts';
 import { type ZoneConfig, Zones } from './zone.ts';
 
 /** How often counts go to the metrics: a call per packet would cost more than the answer. */
@@ -33,8 +33,8 @@ export interface DnsServerOptions {
   readonly tcp?: Partial<TcpOptions> | undefined;
   /** Whether several sockets, also of other threads, may share a port (SO_REUSEPORT). */
   readonly reusePort?: boolean | undefined;
-  /** Whether datagrams go through the system many at a time (Linux, package `koffi`); off by default. */
-  readonly batch?: boolean | undefined;
+  /** Whether datagrams go through the system many at a time (64-bit Linux, package `koffi`); `auto` by default. */
+  readonly batch?: Batching | undefined;
 }
 
 export interface DnsServerDeps {
@@ -142,7 +142,7 @@ export function createDnsServer(options: DnsServerOptions, deps: DnsServerDeps):
   return {
     async listen(host, port) {
       const family = isIP(host) === 6 ? 6 : 4;
-      const { reusePort = false, batch = false } = options;
+      const { reusePort = false, batch = 'auto' } = options;
       for (let attempt = 1; ; attempt += 1) {
         const udp = await listenUdp({ host, port, family, reusePort, batch }, respond, deps);
         try {

@@ -19,13 +19,18 @@ export interface Listening {
   close(): Promise<void>;
 }
 
+/**
+ * Whether datagrams are taken and sent many at a time, see `batch.ts`: `auto` where the system lets us, `on` the same
+ * with a warning where it does not, `off` one by one.
+ */
+export type Batching = 'auto' | 'on' | 'off';
+
 export interface UdpOptions {
   readonly host: string;
   readonly port: number;
   readonly family: 4 | 6;
   readonly reusePort: boolean;
-  /** Whether datagrams are taken and sent many at a time, where the system lets us; see `batch.ts`. */
-  readonly batch: boolean;
+  readonly batch: Batching;
 }
 
 /** Answers datagrams. Fails with `CONFIG_INVALID` if the address cannot be had. */
@@ -34,9 +39,11 @@ export async function listenUdp(
   respond: Respond,
   deps: { readonly log: Log; readonly metrics: Metrics },
 ): Promise<Listening> {
-  const batch = options.batch ? await openBatch(options) : undefined;
-  if (options.batch && !batch)
-    deps.log.info('dns: one datagram at a time, as batches are not to be had here');
+  const batch = options.batch === 'off' ? undefined : await openBatch(options);
+  if (options.batch !== 'off' && !batch)
+    deps.log[options.batch === 'on' ? 'warn' : 'info'](
+      'dns: one datagram at a time, as batches are not to be had here',
+    );
   const socket = createSocket({
     type: options.family === 6 ? 'udp6' : 'udp4',
     reusePort: options.reusePort,

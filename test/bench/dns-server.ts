@@ -61,7 +61,7 @@ const server = createDnsServer(
   {
     zones: [{ name: 'cdn.example.', site, keys: signed ? [ZoneKey.generate()] : [] }],
     rateLimit: { answersPerSecond: 0, errorsPerSecond: 0 },
-    batch: process.argv.includes('--batch'),
+    batch: process.argv.includes('--unbatched') ? 'off' : 'auto',
   },
   {
     table: () => table,

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { labelOfKey16 } from '../../node/dns/label.ts';
 import type { Key16 } from '../../protocol/ids.ts';
 import type { BenchResult } from './bench.ts';
 import { VerifyingClients } from './dns-clients.ts';
+import { cpuSeconds, median, residentMiB, say, spread } from './processes.ts';
 
 /** Names in the mix, as many as the acceptance asks for. */
 const NAMES = 10_000;
@@ -34,8 +35,8 @@ interface Contender {
 
 /**
  * Queries a second, one thread each, the load on the other core: ours with routed names of single resources and client
- * subnets on, datagrams in batches and one by one, gdnsd with the same names as static records, PowerDNS's geoip backend with the same. Needs Debian's
- * gdnsd, dnsperf and taskset; PowerDNS if it is there.
+ * subnets on, as it runs by default and with datagrams one by one, gdnsd with the same names as static records,
+ * PowerDNS's geoip backend with the same. Needs Debian's gdnsd, dnsperf and taskset; PowerDNS if it is there.
  */
 export async function run(): Promise<BenchResult & Record<string, unknown>> {
   const dir = mkdtempSync(join(tmpdir(), 'presage-bench-dns-'));
@@ -46,15 +47,16 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
     );
     const queries = join(dir, 'queries');
     writeFileSync(queries, names.map((label) => `${label}.r.cdn.example A\n`).join(''));
-    contenders.push(await startOurs('presage', ['--batch']), await startOurs('presage-unbatched', []));
+    contenders.push(await startOurs('presage', []), await startOurs('presage-unbatched', ['--unbatched']));
     // With signatures, asked for by every client (DO): each name and PoP is signed once, then remembered.
-    contenders.push({ ...(await startOurs('presage-signed', ['--batch', '--signed'])), asks: ['-D'] });
+    contenders.push({ ...(await startOurs('presage-signed', ['--signed'])), asks: ['-D'] });
     contenders.push(await startGdnsd(dir, names));
     const powerDns = await startPowerDns(dir, names).catch(() => undefined);
     if (powerDns) contenders.push(powerDns);
 
     const rates = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
     const cpuMicros = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
+    const rssMiB = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
     for (const contender of contenders) {
       // By TCP every name is signed, once: by UDP so many a second, lest who forges addresses has us sign for nothing.
       if (contender.asks)
@@ -66,12 +68,16 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
         const { perSecond, cpu } = await load(contender, queries, RUN_SECONDS);
         rates.get(contender.name)!.push(perSecond);
         cpuMicros.get(contender.name)!.push(cpu);
+        rssMiB.get(contender.name)!.push(await residentMiB(contender.process.pid));
+        say(`${contender.name}, run ${round + 1} of ${RUNS}: ${perSecond} queries/s, ${cpu} us of CPU each`);
       }
     }
     const p99Ms: Record<string, number> = {};
-    for (const contender of contenders) p99Ms[contender.name] = await pacedP99(contender, queries);
-
-    const flood = await underFlood(contenders[1]!, names);
+    for (const contender of contenders) {
+      p99Ms[contender.name] = await pacedP99(contender, queries);
+      say(`${contender.name}: p99 ${p99Ms[contender.name]} ms at ${PACED_PER_SECOND} queries/s`);
+    }
+    const flood = await underFlood(contenders[0]!, names);
 
     const ours = median(rates.get('presage')!);
     const peer = median(rates.get('gdnsd')!);
@@ -89,6 +95,7 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
       ...(geoip && { powerDns: median(geoip), powerDnsRatio: ours / median(geoip), powerDnsRuns: geoip }),
       perSecond: medians(rates),
       cpuMicrosPerQuery: medians(cpuMicros),
+      rssMiB: Object.fromEntries([...rssMiB].map(([name, list]) => [name, spread(list)])),
       p99Ms,
       pacedPerSecond: PACED_PER_SECOND,
       flood,
@@ -99,8 +106,6 @@ export async function run(): Promise<BenchResult & Record<string, unknown>> {
     rmSync(dir, { recursive: true, force: true });
   }
 }
-
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 /** Starts a server on the first core and waits until it answers. */
 async function start(
@@ -220,14 +225,6 @@ const dnsperf = ({ port }: Contender, queries: string, further: readonly string[
   ...['-s', '127.0.0.1', '-p', `${port}`, '-d', queries, ...further],
 ];
 
-/** Processor time of a process so far, in clock ticks of 10 ms (proc(5), fields 14 and 15). */
-function ticksOf({ process }: Contender): number {
-  const fields = readFileSync(`/proc/${process.pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return Number(fields[11]) + Number(fields[12]);
-}
-
 /**
  * As many queries as the server takes, 200 of them under way at a time; and the processor time that each one cost it,
  * in microseconds, which other work on the machine disturbs less.
@@ -238,18 +235,18 @@ async function load(
   seconds: number,
 ): Promise<{ perSecond: number; cpu: number }> {
   const args = dnsperf(contender, queries, ['-l', `${seconds}`]);
-  const before = ticksOf(contender);
+  const before = await cpuSeconds(contender.process.pid);
   const { stdout } = await execute('taskset', [
     ...['-c', '1', 'dnsperf', ...args],
     ...['-c', '4', '-q', '200', '-E', SUBNET, ...(contender.asks ?? [])],
   ]);
-  const ticks = ticksOf(contender) - before;
+  const cpu = (await cpuSeconds(contender.process.pid)) - before;
   const completed = Number(/Queries completed:\s+(\d+)/.exec(stdout)?.[1] ?? 0);
   const good = Number(/NOERROR (\d+)/.exec(stdout)?.[1] ?? 0);
   if (good < completed) throw new Error(`${contender.name} gave other answers than NOERROR: ${stdout}`);
   return {
     perSecond: Math.round(Number(/Queries per second:\s+([\d.]+)/.exec(stdout)?.[1] ?? 0)),
-    cpu: Math.round((ticks * 1e6) / Math.max(1, completed)) / 100,
+    cpu: Math.round((cpu * 1e8) / Math.max(1, completed)) / 100,
   };
 }
 
