@@ -1,3 +1,4 @@
+import type { AccuracyTally } from '../forecasting/accuracy.ts';
 import type { DemandForecast, DemandHistory, DemandRequest } from '../forecasting/demand.ts';
 import type { Member } from '../forecasting/foresight.ts';
 import type { MindExplanation, MindStatus, PlanInForce, Prepared } from '../forecasting/mind-answers.ts';
@@ -125,6 +126,7 @@ export interface ForecasterDeps {
   readonly events: Events;
   readonly history: Table<HistoryRow[1]>;
   readonly learned: Table<unknown>;
+  readonly accuracy: Table<AccuracyTally>;
   readonly epochMs: number;
   /** Planning horizon of the charter in force, demand ms. */
   readonly horizonMs: () => number;
@@ -153,8 +155,9 @@ export function forecasterSpec(deps: ForecasterDeps): ActorSpec<ForecasterMessag
     mailbox: { capacity: 8_192, overflow: 'drop-oldest' },
     create: async (context) => {
       const host = deps.mind();
-      const { history, learned } = deps;
-      const archive = new DemandArchive({ history, learned, log: context.log, metrics: context.metrics });
+      const { history, learned, accuracy } = deps;
+      const { log, metrics } = context;
+      const archive = new DemandArchive({ history, learned, accuracy, log, metrics });
       await archive.restore(host.remote);
       return new Forecaster(host, archive, deps, context);
     },

@@ -27,6 +27,7 @@ import type { Verify } from '../protocol/purge.ts';
 import type { Replica, ReplicaSource } from '../protocol/replica.ts';
 import type { RoutingTable } from '../protocol/routing.ts';
 import type { Capacities } from '../protocol/summary.ts';
+import { ACCURACY } from './accuracy-table.ts';
 import type { AgreementMessage } from './agreement.ts';
 import { agreementEntrySpec } from './agreement-entry.ts';
 import { type AnnouncerMessage, announcerSpec, type OwnAnnouncement } from './announcer.ts';
@@ -259,6 +260,7 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
     forecasterSpec({
       ...{ mind: startMind, pool: deps.pool, demand, events, members },
       ...{ history: deps.history, learned: deps.learned },
+      accuracy: deps.database.table(ACCURACY),
       ...{ epochMs: deps.charter.epochMs, level: LEVEL },
       horizonMs: () => deps.charter.horizonMs,
       capacities: () => deps.capacities(),

@@ -38,7 +38,8 @@ export interface AccuracyRow {
   readonly steps: readonly StepAccuracy[];
 }
 
-interface Sums {
+/** What has come due at one distance ahead, summed up. */
+export interface AccuracySums {
   samples: number;
   absolute: number;
   /** Absolute errors, and those of the naive forecast, where there was something for it to go by. */
@@ -50,12 +51,25 @@ interface Sums {
   pinball: number;
 }
 
-interface Tally {
+/** What one row of `Accuracy` is computed from, for the database. */
+export interface AccuracyTally {
   readonly model: string;
   readonly class: string;
   readonly region: RegionId;
-  readonly next: Sums;
-  readonly horizon: Sums;
+  readonly next: Readonly<AccuracySums>;
+  readonly horizon: Readonly<AccuracySums>;
+}
+
+/** Tallies changed since they were last taken, and those that made room, by their ids. */
+export interface AccuracyChanges {
+  readonly rows: readonly (readonly [id: string, tally: AccuracyTally])[];
+  readonly gone: readonly string[];
+}
+
+interface Tally extends AccuracyTally {
+  readonly id: string;
+  readonly next: AccuracySums;
+  readonly horizon: AccuracySums;
 }
 
 interface Open {
@@ -78,6 +92,8 @@ const MEMORY = 20_000;
 const HORIZONS_MAX = 5_000;
 /** Rows kept: models come in pairs, times classes and regions. The one with the fewest samples makes room. */
 const TALLIES_MAX = 2_048;
+/** Longest id of a tally, characters: two models and a class have names of a few words, a region one. */
+export const TALLY_ID_MAX = 512;
 const MILLI = 1_000;
 
 /** Holds what was forecast against what came: the next window of every forecast, and the horizons of some. */
@@ -88,6 +104,8 @@ export class Accuracy {
   #open = new Map<string, Open>();
   #came = new Map<string, number>();
   #before = new Map<string, number>();
+  #changed = new Set<Tally>();
+  #gone = new Set<string>();
 
   /** `level` is that of the upper quantile of the forecasts. */
   constructor(level = 0.9) {
@@ -150,6 +168,27 @@ export class Accuracy {
       .sort((a, b) => b.samples - a.samples);
   }
 
+  /** What changed since the last call: one batch for the database an epoch. */
+  takeChanged(): AccuracyChanges {
+    const rows = [...this.#changed].map(
+      ({ id, next, horizon, ...names }) =>
+        [id, { ...names, next: { ...next }, horizon: { ...horizon } }] as const,
+    );
+    const gone = [...this.#gone];
+    this.#changed = new Set();
+    this.#gone = new Set();
+    return { rows, gone };
+  }
+
+  /** Takes back what was kept, and goes on from it; what there is no room for is left out. */
+  restore(tallies: Iterable<AccuracyTally>): void {
+    for (const { model, class: kind, region, next, horizon } of tallies) {
+      if (this.#tallies.size >= TALLIES_MAX) return;
+      const id = idOf(model, kind, region);
+      this.#tallies.set(id, { id, model, class: kind, region, next: { ...next }, horizon: { ...horizon } });
+    }
+  }
+
   /** Judges the horizons that have passed; what came in each. */
   #judgeHorizons(now: number): Map<string, number> {
     const ended = new Map<string, number>();
@@ -167,28 +206,37 @@ export class Accuracy {
   }
 
   #tally({ model, class: kind }: DemandForecast, region: RegionId): Tally {
-    const id = `${model}\0${kind}\0${region}`;
-    const known = this.#tallies.get(id);
-    if (known) return known;
-    if (this.#tallies.size >= TALLIES_MAX) this.#drop();
-    const made: Tally = { model, class: kind, region, next: noSums(), horizon: noSums() };
-    this.#tallies.set(id, made);
-    return made;
+    const id = idOf(model, kind, region);
+    let tally = this.#tallies.get(id);
+    if (tally === undefined) {
+      if (this.#tallies.size >= TALLIES_MAX) this.#drop();
+      tally = { id, model, class: kind, region, next: noSums(), horizon: noSums() };
+      this.#tallies.set(id, tally);
+      this.#gone.delete(id);
+    }
+    this.#changed.add(tally);
+    return tally;
   }
 
   #drop(): void {
-    let least: string | undefined;
+    let least: Tally | undefined;
     let fewest = Number.POSITIVE_INFINITY;
-    for (const [id, { next, horizon }] of this.#tallies) {
+    for (const tally of this.#tallies.values()) {
+      const { next, horizon } = tally;
       if (next.samples + horizon.samples >= fewest) continue;
       fewest = next.samples + horizon.samples;
-      least = id;
+      least = tally;
     }
-    if (least !== undefined) this.#tallies.delete(least);
+    if (least === undefined) return;
+    this.#tallies.delete(least.id);
+    this.#changed.delete(least);
+    this.#gone.add(least.id);
   }
 }
 
-const noSums = (): Sums => ({
+const idOf = (model: string, kind: string, region: RegionId) => `${model}\0${kind}\0${region}`;
+
+const noSums = (): AccuracySums => ({
   samples: 0,
   absolute: 0,
   scaled: 0,
@@ -198,9 +246,9 @@ const noSums = (): Sums => ({
   covered: 0,
   pinball: 0,
 });
-const KEYS = Object.keys(noSums()) as readonly (keyof Sums)[];
+const KEYS = Object.keys(noSums()) as readonly (keyof AccuracySums)[];
 
-function judge(sums: Sums, expected: number, actual: number, before: number | undefined): void {
+function judge(sums: AccuracySums, expected: number, actual: number, before: number | undefined): void {
   const error = Math.abs(expected - actual);
   sums.samples += 1;
   sums.absolute += error;
@@ -213,7 +261,7 @@ function judge(sums: Sums, expected: number, actual: number, before: number | un
   if (sums.samples >= MEMORY) for (const key of KEYS) sums[key] /= 2;
 }
 
-function stepOf(step: StepAccuracy['step'], sums: Sums): StepAccuracy {
+function stepOf(step: StepAccuracy['step'], sums: AccuracySums): StepAccuracy {
   const over = (part: number) => (sums.actual > 0 ? part / sums.actual : 0);
   return {
     step,

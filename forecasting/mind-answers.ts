@@ -2,7 +2,7 @@ import type { HistoryRow } from '../protocol/history.ts';
 import type { Key16, PopId, RegionId, SiteId } from '../protocol/ids.ts';
 import type { Placement } from '../protocol/placement.ts';
 import type { Capacities, Worth } from '../protocol/summary.ts';
-import type { AccuracyRow } from './accuracy.ts';
+import type { AccuracyChanges, AccuracyRow, AccuracyTally } from './accuracy.ts';
 import type { DecidedResource, Standing } from './agreed-forecast.ts';
 import type { DemandForecast } from './demand.ts';
 import type { Explanation, Foresight, ForesightSnapshot, Member } from './foresight.ts';
@@ -65,11 +65,20 @@ export interface Learned extends ForesightSnapshot {
   readonly signals: unknown;
 }
 
+/** What the database holds of a mind. */
+export interface Kept {
+  readonly rows: readonly HistoryRow[];
+  readonly windows: readonly [PopId, number, number][];
+  readonly accuracy: readonly AccuracyTally[];
+  readonly learned: unknown;
+}
+
 /** Rows to be written; the learned state only if it was asked for. */
 export interface Changes {
   readonly rows: readonly HistoryRow[];
   readonly gone: readonly Key16[];
   readonly windows: ReturnType<Foresight['history']['windows']>;
+  readonly accuracy: AccuracyChanges;
   readonly learned: Learned | undefined;
 }
 

@@ -3,7 +3,6 @@ import type { AgreementInput } from '../protocol/agreement-steps.ts';
 import type { Charter } from '../protocol/charter.ts';
 import type { DecidedState } from '../protocol/decided-state.ts';
 import type { OwnView } from '../protocol/forecast-application.ts';
-import type { HistoryRow } from '../protocol/history.ts';
 import type { Key16, PopId, RegionId } from '../protocol/ids.ts';
 import { type Plan, plan } from '../protocol/placement.ts';
 import { RING_BYTES } from '../protocol/rings.ts';
@@ -23,6 +22,7 @@ import { Foresight, type Member } from './foresight.ts';
 import type {
   Beat,
   Changes,
+  Kept,
   Learned,
   MindExplanation,
   MindStatus,
@@ -98,11 +98,11 @@ export class Mind {
   }
 
   /** Takes back what the database holds; how many rows were refused, and whether the learned state was. */
-  restore(
-    rows: readonly HistoryRow[],
-    windows: readonly [PopId, number, number][],
-    learned: unknown,
-  ): { readonly refused: number; readonly forgot: boolean } {
+  restore({ rows, windows, accuracy, learned }: Kept): {
+    readonly refused: number;
+    readonly forgot: boolean;
+  } {
+    this.#accuracy.restore(accuracy);
     const refused = this.#foresight.history.fromRows(rows, windows);
     let forgot = false;
     if (learned && typeof learned === 'object') {
@@ -123,6 +123,7 @@ export class Mind {
       rows: history.takeChanged(),
       gone: history.takeForgotten(),
       windows: history.windows(),
+      accuracy: this.#accuracy.takeChanged(),
       learned: whole ? { ...this.#foresight.snapshot(), signals: this.#signals.snapshot() } : undefined,
     };
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { http, scratch, startDaemon, until } from '../daemon.ts';
+import type { AccuracyResult } from '../../../node/rpc/methods.ts';
+import { type Daemon, http, scratch, startDaemon, until } from '../daemon.ts';
 import { bodyOf, startOrigin } from '../origin.ts';
 
 const ROUNDS = 5;
@@ -61,5 +62,28 @@ describe('kill -9 under load', () => {
     }
     expect(acknowledged.size).toBeGreaterThan(0);
     expect(purges).toBeGreaterThan(ROUNDS);
+  });
+
+  it('keeps what forecasts have been worth', async () => {
+    const origin = await startOrigin();
+    onTestFinished(() => origin.close());
+    const dataDir = scratch(onTestFinished);
+    const flags = ['--origin', origin.url, '--epoch-length', '1s'];
+    const samplesOf = async (daemon: Daemon) =>
+      (await daemon.rpc<AccuracyResult>('accuracy')).forecasts.reduce((sum, row) => sum + row.samples, 0);
+    const daemon = await startDaemon(dataDir, flags);
+    onTestFinished(async () => void (await daemon.stop('SIGKILL')));
+    for (let n = 0; n < 30; n += 1) await http({ url: `${daemon.ready.http}/asked/often` });
+    let judged = 0;
+    await until('forecasts have come due', async () => {
+      judged = await samplesOf(daemon);
+      return judged >= 3;
+    });
+    // An epoch is written before the next is judged.
+    await until('another has', async () => (await samplesOf(daemon)) > judged);
+    await daemon.stop('SIGKILL');
+    const again = await startDaemon(dataDir, ['--origin', origin.url]);
+    onTestFinished(async () => void (await again.stop('SIGKILL')));
+    expect(await samplesOf(again)).toBeGreaterThanOrEqual(judged);
   });
 });

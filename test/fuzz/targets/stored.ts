@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
+import { ACCURACY } from '../../../actors/accuracy-table.ts';
 import { REPLICAS, TAGS, VERSIONS } from '../../../actors/catalogue-tables.ts';
 import { decodeFrame, encodeFrame } from '../../../node/adapters/blob-format.ts';
 import { recordTable } from '../../../node/adapters/level-record.ts';
 import { CALL, frameReader, REPLY } from '../../../node/adapters/streams-frame.ts';
-import type { ContentHash, SiteId } from '../../../protocol/ids.ts';
+import type { ContentHash, RegionId, SiteId } from '../../../protocol/ids.ts';
 import type { TableSpec } from '../../../protocol/ports.ts';
 import { founder, START } from '../../property/decision/cluster.ts';
 import { mustHold, roundTrip, type Shape, type Target } from '../target.ts';
@@ -23,6 +24,10 @@ const things = recordTable(
   7,
   v.object({ id: v.number(), name: v.string(), at: v.map(v.string(), v.number()) }),
 );
+
+const sums = (samples: number) => ({
+  ...{ samples, absolute: 1.25, scaled: 1, naive: 3, signed: -0.5, actual: 9, covered: 3, pinball: 0.1 },
+});
 
 const body = Buffer.alloc(300_000, 'body');
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex') as ContentHash;
@@ -73,6 +78,9 @@ export const storedTargets: readonly Target[] = [
       ...{ key: replica.key, site: 'shop' as SiteId, pulling: false, priority: 7, tier: 'disk' },
       ...{ labels: ['news'], updatedAt: START },
     },
+  ]),
+  table(ACCURACY, [
+    { model: 'ses+theta', class: 'short', region: 'eu' as RegionId, next: sums(4), horizon: sums(0.5) },
   ]),
   {
     ...{ name: 'record', shape, seeds: [things.encode({ id: 4, name: 'four', at: new Map([['x', 1]]) })] },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type ForecasterMessage, type ForecasterStatus, forecasterSpec } from '../../../actors/forecaster.ts';
 import { ActorSystem } from '../../../actors/kernel/system.ts';
+import type { AccuracyTally } from '../../../forecasting/accuracy.ts';
 import { cheapForecast, type DemandForecast } from '../../../forecasting/demand.ts';
 import { sameThread } from '../../../forecasting/endpoint.ts';
 import { MindWorker } from '../../../forecasting/mind-worker.ts';
@@ -68,6 +69,7 @@ async function forecaster(options: {
   answers: boolean;
   history?: Table<readonly unknown[]>;
   learned?: Table<unknown>;
+  accuracy?: Table<AccuracyTally>;
 }) {
   const clock = new StepClock();
   const asked: number[] = [];
@@ -107,6 +109,7 @@ async function forecaster(options: {
       events: { emit: () => undefined },
       history: options.history ?? table(),
       learned: options.learned ?? table(),
+      accuracy: options.accuracy ?? table(),
       ...{ epochMs: EPOCH_MS, horizonMs: () => charter.horizonMs, level: 0.9 },
       worth: () => undefined,
       planned: (_wanted, epoch) => void planned.push(epoch),
@@ -156,5 +159,15 @@ describe('the forecaster', () => {
     await first.system.stop(1_000);
     const second = await forecaster({ answers: true, history, learned });
     expect((await second.status()).resources).toBe(1);
+  });
+
+  it('goes on from its tallies of accuracy without having been stopped', async () => {
+    const [history, accuracy] = [table<readonly unknown[]>(), table<AccuracyTally>()];
+    const first = await forecaster({ answers: true, history, accuracy });
+    await first.epochs(12);
+    const { forecastAccuracy: before } = await first.status();
+    expect(before[0]?.samples).toBeGreaterThan(5);
+    const second = await forecaster({ answers: true, history, accuracy });
+    expect((await second.status()).forecastAccuracy).toEqual(before);
   });
 });

@@ -86,4 +86,40 @@ describe('accuracy', () => {
     expect(rows.length).toBeLessThanOrEqual(2_048);
     expect(rows[0]?.model).toBe('steady');
   });
+
+  it('tells what changed, once, and goes on from what was kept', () => {
+    const accuracy = new Accuracy();
+    for (let i = 0; i < 4; i += 1) {
+      accuracy.came(came(3 + i));
+      accuracy.next([row(5, 10, 12)], i * 30_000, HORIZON);
+    }
+    const { rows, gone } = structuredClone(accuracy.takeChanged());
+    expect(rows).toHaveLength(1);
+    expect(gone).toEqual([]);
+    expect(accuracy.takeChanged()).toEqual({ rows: [], gone: [] });
+    const later = new Accuracy();
+    later.restore(rows.map(([, tally]) => tally));
+    expect(later.rows()).toEqual(accuracy.rows());
+    for (const life of [accuracy, later]) {
+      life.came(came(8));
+      life.next([], 150_000, HORIZON);
+    }
+    expect(accuracy.takeChanged().rows[0]?.[1].next.samples).toBe(4);
+    // Forecasts that were open when it ended are lost, and nothing else.
+    expect(later.takeChanged()).toEqual({ rows: [], gone: [] });
+  });
+
+  it('tells which rows made room, and takes no more back than it may hold', () => {
+    const accuracy = new Accuracy();
+    for (let i = 0; i < 2_060; i += 1) accuracy.next([row(1, 1, 1, `model ${i}`)], i * 1e6, HORIZON);
+    const { rows, gone } = accuracy.takeChanged();
+    expect(rows).toHaveLength(2_048);
+    expect(gone.length).toBeGreaterThan(0);
+    expect(rows.some(([id]) => gone.includes(id))).toBe(false);
+    const later = new Accuracy();
+    later.restore(
+      [...rows, ...rows.map(([, t]) => ['', { ...t, class: 'more' }] as const)].map(([, t]) => t),
+    );
+    expect(later.rows()).toHaveLength(2_048);
+  });
 });

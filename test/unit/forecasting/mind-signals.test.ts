@@ -104,7 +104,8 @@ describe('a mind that hears signals', () => {
     expect(demand(9_000)?.credit ?? 0).toBeGreaterThan(demand(9_001)?.credit ?? 0);
     // What was learned of the source outlives the process.
     const next = new Life();
-    next.mind.restore([], [], structuredClone(life.mind.changes(true).learned));
+    const { learned } = structuredClone(life.mind.changes(true));
+    next.mind.restore({ rows: [], windows: [], accuracy: [], learned });
     expect(next.mind.status().signals).toEqual([{ ...life.mind.status().signals[0], open: 0 }]);
   });
 
