@@ -1,4 +1,5 @@
 import type { Key16, PopId, RegionId, SiteId } from './ids.ts';
+import { hourOf, RegionHours } from './region-hours.ts';
 import { RING_BYTES, type RingName, Rings } from './rings.ts';
 import { type ClientBits, clientsOf, type Summary } from './summary.ts';
 
@@ -19,6 +20,7 @@ const REGION_RING_MIN = 24;
 const FAST_MS = 15 * 60_000;
 const SLOW_MS = 3 * 3_600_000;
 const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
 /** Forgotten resources that wait for their records to be dropped. */
 const FORGOTTEN_MAX = 65_536;
 /** PoPs whose windows are told apart. */
@@ -93,6 +95,7 @@ export class History {
   #recordBytes = 0;
   readonly #resources = new Map<Key16, ResourceDemand>();
   readonly #windows = new Map<PopId, { sequence: number; to: number }>();
+  readonly #hours = new RegionHours();
   #changed = new Set<ResourceDemand>();
   #forgotten = new Set<Key16>();
 
@@ -135,6 +138,7 @@ export class History {
       let all = 0;
       for (const { region, count } of row.regions) {
         all += count;
+        this.#hours.add(region, summary.from, count);
         this.#bump(this.#region(resource, region, summary.to), count, summary, REGION_RING_MIN, resource);
       }
       this.#bump(resource, all, summary, RESOURCE_RING_MIN);
@@ -151,7 +155,7 @@ export class History {
 
   /**
    * Counts of a (resource, region) for a forecast, of whole buckets before `now`, oldest first. A region without
-   * rings of its own gets its share of the resource's. `undefined` while there is too little to fill a ring.
+   * rings of its own gets its share of the resource's, at its own times of day. `undefined` while there is too little to fill a ring.
    */
   series(
     key16: Key16,
@@ -166,7 +170,9 @@ export class History {
     if (resource.slot < 0) return undefined;
     const shared = this.rings.read(resource.slot, name, now);
     const share = own.total / Math.max(1, resource.total);
-    return { ...shared, values: shared.values.map((count) => count * share) };
+    const shareAt = this.#shareAt(resource, region, share);
+    const { start, stepMs } = shared;
+    return { ...shared, values: shared.values.map((count, i) => count * shareAt(start + i * stepMs)) };
   }
 
   /** The (resource, region) pairs with rings of their own, hence established, in the order of their appearance. */
@@ -264,7 +270,7 @@ export class History {
   }
 
   #bump(
-    demand: { total: number; last: number; fast: number; slow: number; slot: number },
+    demand: ResourceDemand | RegionDemand,
     count: number,
     { from, to }: Summary,
     ringMin: number,
@@ -277,8 +283,9 @@ export class History {
     if (demand.slot < 0 && demand.total >= ringMin) {
       demand.slot = this.#slot(to);
       // Rings of a region's own would begin as if nothing had come before; its share of the resource's is nearer.
-      if (demand.slot >= 0 && whole !== undefined && whole.slot >= 0) {
-        this.rings.copy(whole.slot, demand.slot, (demand.total - count) / Math.max(1, whole.total));
+      if (demand.slot >= 0 && 'region' in demand && whole !== undefined && whole.slot >= 0) {
+        const share = (demand.total - count) / Math.max(1, whole.total);
+        this.rings.copy(whole.slot, demand.slot, this.#shareAt(whole, demand.region, share));
       }
     }
     if (demand.slot < 0) return;
@@ -291,6 +298,12 @@ export class History {
       told = upTo;
       at = end;
     }
+  }
+
+  /** The share of a region in what came of a resource at a time, where it is usually `share`. */
+  #shareAt({ regions }: ResourceDemand, region: RegionId, share: number): (at: number) => number {
+    const leans = this.#hours.leans(regions, region);
+    return (at) => Math.min(1, share * leans[hourOf(at)]!);
   }
 
   #slot(at: number): number {
@@ -353,9 +366,7 @@ export class History {
     if (edition !== 1 || typeof site !== 'string') return false;
     if (!isNumbers(numbers, 10) || !isNumbers(ring, 0) || !Array.isArray(regions) || !Array.isArray(pops))
       return false;
-    const [size, kind, group, low, high, total, first, last, fast, slow] = numbers as [
-      ...(readonly [number, number, number, number, number, number, number, number, number, number]),
-    ];
+    const [size, kind, group, low, high, total, first, last = 0, fast, slow] = numbers;
     const resource = this.#resource(key16, last);
     Object.assign(resource, { site, size, kind, group, low, high, total, first, last, fast, slow });
     const open = (saved: readonly number[]): number => {
@@ -368,14 +379,11 @@ export class History {
       const [region, n, saved] = one as [RegionId, unknown, unknown];
       if (typeof region !== 'string' || !isNumbers(n, 5) || !isNumbers(saved, 0)) continue;
       const demand = this.#region(resource, region, n[1]!);
-      [demand.total, demand.first, demand.last, demand.fast, demand.slow] = n as [
-        number,
-        number,
-        number,
-        number,
-        number,
-      ];
+      const [total, first, last, fast, slow] = n;
+      Object.assign(demand, { total, first, last, fast, slow });
       demand.slot = open(saved);
+      if (demand.slot < 0) continue;
+      this.#hours.replay(region, this.rings.read(demand.slot, 'hour', demand.last + HOUR_MS));
     }
     for (const one of pops.slice(0, POPS_MAX)) {
       const [pop, ...n] = one as [PopId, ...unknown[]];

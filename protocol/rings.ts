@@ -92,24 +92,29 @@ export class Rings {
     return { start: (end - length + 1) * stepMs, stepMs, values };
   }
 
-  /** Fills an empty slot with a share, 0 … 1, of another's counts; what rounding takes from one cell the next ones get. */
-  copy(from: number, to: number, share: number): void {
+  /**
+   * Fills an empty slot with a share, 0 … 1, of another's counts, by the beginning of their bucket; what rounding takes
+   * from one cell the next ones get.
+   */
+  copy(from: number, to: number, share: (at: number) => number): void {
     const source = this.#chunk(from);
     const target = this.#chunk(to);
     const begin = (from % CHUNK_SLOTS) * CELLS;
     const start = (to % CHUNK_SLOTS) * CELLS;
+    const head = source.heads[from % CHUNK_SLOTS]!;
     for (let i = 0; i < RING_STEPS.length; i += 1) {
-      const { length } = RING_STEPS[i]!;
-      const offset = OFFSETS[i]!;
+      const { stepMs, length } = RING_STEPS[i]!;
+      const newest = Math.floor(head / stepMs);
       let due = 0.5;
-      for (let cell = offset; cell < offset + length; cell += 1) {
-        due += source.cells[begin + cell]! * share;
+      for (let bucket = Math.max(0, newest - length + 1); bucket <= newest; bucket += 1) {
+        const cell = OFFSETS[i]! + (bucket % length);
+        due += source.cells[begin + cell]! * share(bucket * stepMs);
         const whole = Math.floor(due);
         target.cells[start + cell] = whole;
         due -= whole;
       }
     }
-    target.heads[to % CHUNK_SLOTS] = source.heads[from % CHUNK_SLOTS]!;
+    target.heads[to % CHUNK_SLOTS] = head;
   }
 
   /** Plain data: the head and flat pairs of (cell, count) that are not zero. */

@@ -142,3 +142,34 @@ test('fading halves with each half-life, without a library function', () => {
   expect(fade(1e9, 1000)).toBe(0);
   expect(Math.abs(fade(500, 1000) - Math.SQRT1_2)).toBeLessThan(0.05);
 });
+
+test('what a region is told to have of a resource lies in its own times of day', () => {
+  const history = new History();
+  const begin = 24 * HOUR * 1000;
+  const awake = (hour: number) => hour % 24 < 8;
+  // Europe asks in its first eight hours, America twelve hours later; of resource 1 so little that only its total has rings.
+  for (let hour = 0; hour < 240; hour += 1) {
+    const from = begin + hour * HOUR;
+    const few = hour >= 216 && hour % 2 === 0 ? 4 : 0;
+    const rows: [number, RegionId, number][] = [];
+    if (awake(hour)) rows.push([2, EU, 100], [1, EU, few]);
+    if (awake(hour + 12)) rows.push([3, US, 100], [1, US, few]);
+    history.fold(summary('a', hour, from, from + 60_000, rows));
+  }
+  const now = begin + 240 * HOUR;
+  const inHours = (known: History, region: RegionId, own: (hour: number) => boolean) => {
+    const { start, values } = known.series(key(1), region, 'hour', now)!;
+    return values.filter((_, i) => own((start - begin) / HOUR + i)).reduce((all, count) => all + count, 0);
+  };
+  const restored = new History();
+  restored.fromRows(history.takeChanged(), history.windows());
+  for (const known of [history, restored]) {
+    for (const [region, shift] of [
+      [EU, 0],
+      [US, 12],
+    ] as const) {
+      expect(inHours(known, region, (hour) => awake(hour + shift))).toBeGreaterThan(14);
+      expect(inHours(known, region, (hour) => awake(hour + shift + 12))).toBeLessThan(2);
+    }
+  }
+});
