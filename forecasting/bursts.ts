@@ -1,8 +1,17 @@
+import { exp, log } from './elementary.ts';
+import { WholeRate } from './whole-rate.ts';
+
 export interface BurstOptions {
   /** Keys remembered; the one that was quiet longest is forgotten first. */
   readonly keysMax: number;
-  /** The rise that is looked for: so many times the usual rate. Larger ones are found sooner, smaller ones later. */
+  /** The rise that is looked for: so many times the usual rate. Smaller ones are found later. */
   readonly ratio: number;
+  /** A steeper rise that is looked for beside it: of what is asked for seldom, few requests tell the two apart. */
+  readonly steepRatio: number;
+  /** Share of the threshold that evidence for it must reach: what else makes keys rise seldom makes them rise so. */
+  readonly steepShare: number;
+  /** What the bar is lowered by, nats, for each time that counts are e times as long: they are looked at less often. */
+  readonly looks: number;
   /** Log-likelihood in favour of a rise at which it is reported; false alarms fall about as e to the minus this. */
   readonly threshold: number;
   /** Half-life of the usual rate, ms. */
@@ -15,7 +24,7 @@ export interface BurstOptions {
   readonly currentMs: number;
   /** A burst is over once the current rate is below this many times the usual one. Below `ratio`, for hysteresis. */
   readonly fallRatio: number;
-  /** Half-life of the long memory, ms: after a slump a key that comes back to this share of it does not burst. */
+  /** Half-life of the long memory, ms: after a slump or an outage a key that comes back to it does not burst. */
   readonly longMs: number;
   readonly longShare: number;
   /** What is asked for often must show more evidence: so many times the bar more for each request a second, … */
@@ -30,7 +39,10 @@ export interface BurstOptions {
 export const FAST_BURSTS: BurstOptions = {
   keysMax: 16_384,
   ratio: 4,
-  threshold: 18,
+  steepRatio: 10,
+  steepShare: 0.75,
+  looks: 1,
+  threshold: 22,
   usualMs: 600_000,
   blockMs: 15_000,
   leastRate: 1 / 60_000,
@@ -47,7 +59,10 @@ export const FAST_BURSTS: BurstOptions = {
 export const MINUTE_BURSTS: BurstOptions = {
   keysMax: 65_536,
   ratio: 3,
-  threshold: 12,
+  steepRatio: 10,
+  steepShare: 1,
+  looks: 0,
+  threshold: 13,
   usualMs: 1_800_000,
   blockMs: 300_000,
   leastRate: 1 / 600_000,
@@ -93,32 +108,39 @@ interface KeyState {
   current: number;
   /** Variance over mean of the counts of blocks. */
   dispersion: number;
-  /** The block under way: its end, its requests and how many were usual. */
-  blockEnd: number;
+  /** The block under way: its length so far, its requests and how many were usual. */
+  blockTime: number;
   blockSeen: number;
   blockMean: number;
-  /** Cumulative evidence for a rise, its peak since it was last zero, and what it must reach: this key's threshold. */
+  /** Cumulative evidence for a rise and for a steep one, its peak since it was last zero, and this key's threshold. */
   evidence: number;
+  steep: number;
   peak: number;
   bar: number;
   riseAt: number;
   active: boolean;
+  /** Time lost to outages when it was last stepped, ms. */
+  lost: number;
 }
 
 /**
- * Finds rising keys by a cumulative sum of Poisson log-likelihood ratios (Page 1954; Lucas 1985 for counts), divided
- * by the dispersion that the key's own counts show, with hysteresis: one `rise`, then one `fall`. Pure: time comes as
- * an argument, and steps without a request may be left out.
+ * Finds rising keys by cumulative sums of Poisson log-likelihood ratios (Page 1954; Lucas 1985 for counts), one for
+ * each of two sizes of rise, divided by the dispersion that the key's own counts show, with hysteresis: one `rise`,
+ * then one `fall`. Outages of all keys together are not remembered. Pure: time comes as an argument, does not go back,
+ * and steps without a request may be left out.
  */
 export class BurstDetector {
   readonly #options: BurstOptions;
   readonly #states = new Map<string, KeyState>();
+  readonly #whole = new WholeRate();
   readonly #logRatio: number;
+  readonly #logSteepRatio: number;
   #since: number | undefined;
 
   constructor(options: BurstOptions = FAST_BURSTS) {
     this.#options = options;
-    this.#logRatio = Math.log(options.ratio);
+    this.#logRatio = log(options.ratio);
+    this.#logSteepRatio = log(options.steepRatio);
   }
 
   /** Keys remembered. */
@@ -142,8 +164,10 @@ export class BurstDetector {
     expected?: number,
     spanMs = 1000,
   ): 'rise' | 'fall' | undefined {
-    const { ratio, threshold, leastRate, currentMs, usualMs, fallRatio, warmUpMs, longMs } = this.#options;
+    const { ratio, steepRatio, steepShare, threshold, leastRate } = this.#options;
+    const { currentMs, usualMs, fallRatio, warmUpMs, longMs, longShare } = this.#options;
     const requests = count > 0 && count < Number.POSITIVE_INFINITY ? count : 0;
+    this.#whole.step(atMs, requests, spanMs);
     const known = this.#states.get(key);
     if (known === undefined && requests === 0) return undefined;
     if (this.#since === undefined) this.#since = atMs;
@@ -154,6 +178,10 @@ export class BurstDetector {
       this.#states.set(key, state);
     }
     const span = Math.max(1, Math.min(atMs - state.at, STALE_HALVES * currentMs));
+    // The long memory learns nothing of an outage: it befell all keys, and says nothing of one.
+    const lost = this.#whole.lostMs - state.lost;
+    state.lost = this.#whole.lostMs;
+    const lesson = this.#whole.out ? 0 : Math.max(0, span - lost);
     // Several counts of one moment (one a PoP) share what was expected of it; the first has borne it.
     const fresh = known === undefined || atMs > state.at;
     const foreseen = fresh && expected !== undefined && expected >= 0 ? expected / span : 0;
@@ -161,22 +189,28 @@ export class BurstDetector {
     const prior = PRIOR_SHARE * usualMs;
     const learned = (state.requests + leastRate * prior) / (state.time + prior);
     const long = (state.longRequests + leastRate * prior) / (state.longTime + prior);
-    const usual = Math.max(learned, foreseen, leastRate, this.#options.longShare * long);
-    const needed = state.bar * this.#busyFactor(usual);
+    const usual = Math.max(learned, foreseen, leastRate, longShare * long);
+    const needed = state.bar * this.#lookFactor(Math.min(spanMs, span)) * this.#busyFactor(usual);
     const mean = usual * span;
+    const most = STEP_SHARE * needed;
     const gain = (requests * this.#logRatio - (ratio - 1) * mean) / state.dispersion;
-    state.evidence = Math.max(0, state.evidence + Math.min(gain, STEP_SHARE * needed));
-    state.peak = Math.max(state.peak, state.evidence);
-    const keepCurrent = 0.5 ** (span / currentMs);
+    const steepGain = (requests * this.#logSteepRatio - (steepRatio - 1) * mean) / state.dispersion;
+    state.evidence = Math.max(0, state.evidence + Math.min(gain, most));
+    state.steep = Math.max(0, state.steep + Math.min(steepGain, steepShare * most));
+    const evidence = Math.max(state.evidence, state.steep / steepShare);
+    state.peak = Math.max(state.peak, evidence);
+    const keepCurrent = halved(span / currentMs);
     state.current = state.current * keepCurrent + (1 - keepCurrent) * (requests / span);
     const slower = state.active ? ADAPT_SLOWER : 1;
-    const keep = 0.5 ** (span / (slower * usualMs));
+    const keep = halved(span / (slower * usualMs));
     state.requests = state.requests * keep + requests;
     state.time = state.time * keep + span;
-    const keepLong = 0.5 ** (span / (slower * longMs));
-    state.longRequests = state.longRequests * keepLong + requests;
-    state.longTime = state.longTime * keepLong + span;
-    this.#disperse(state, requests, mean);
+    if (lesson > 0) {
+      const keepLong = halved(lesson / (slower * longMs));
+      state.longRequests = state.longRequests * keepLong + requests;
+      state.longTime = state.longTime * keepLong + lesson;
+      this.#disperse(state, requests, mean, lesson);
+    }
     if (state.active) {
       if (state.current >= fallRatio * usual) return undefined;
       state.active = false;
@@ -185,10 +219,10 @@ export class BurstDetector {
       this.#settle(state);
       return 'fall';
     }
-    if (state.evidence === 0 && state.peak > 0) this.#settle(state);
-    const forget = 0.5 ** (span / (LONGER * usualMs));
+    if (evidence === 0 && state.peak > 0) this.#settle(state);
+    const forget = halved(span / (LONGER * usualMs));
     state.bar = threshold + (state.bar - threshold) * forget;
-    if (state.evidence < needed) return undefined;
+    if (evidence < needed) return undefined;
     if (atMs - this.#since < warmUpMs) {
       this.#settle(state);
       return undefined;
@@ -203,6 +237,12 @@ export class BurstDetector {
     this.#states.delete(key);
   }
 
+  /** False alarms grow with the number of looks: what is counted over longer spans must show less. */
+  #lookFactor(spanMs: number): number {
+    const { looks, threshold } = this.#options;
+    return looks === 0 || spanMs <= 1000 ? 1 : 1 - (looks * log(spanMs / 1000)) / threshold;
+  }
+
   /** By what factor a key with that usual rate, requests a ms, must clear its bar. */
   #busyFactor(usual: number): number {
     const { busyBar, busyBarMax } = this.#options;
@@ -214,22 +254,24 @@ export class BurstDetector {
     const { threshold } = this.#options;
     state.bar = Math.min(BAR_MAX * threshold, Math.max(state.bar, BAR_OVER_PEAK * state.peak));
     state.evidence = 0;
+    state.steep = 0;
     state.peak = 0;
   }
 
   /** Learns from whole blocks how clumpy a key's requests are; bursts are left out of it. */
-  #disperse(state: KeyState, requests: number, mean: number): void {
+  #disperse(state: KeyState, requests: number, mean: number, lesson: number): void {
     const { blockMs, usualMs } = this.#options;
     state.blockSeen += requests;
     state.blockMean += mean;
-    if (state.at < state.blockEnd) return;
+    state.blockTime += lesson;
+    if (state.blockTime < blockMs) return;
     if (!state.active && state.blockMean > 0) {
-      const surprise = Math.min(SURPRISE_MAX, (state.blockSeen - state.blockMean) ** 2 / state.blockMean);
-      const elapsed = state.at - state.blockEnd + blockMs;
-      const keep = 0.5 ** (elapsed / (LONGER * usualMs));
+      const deviation = state.blockSeen - state.blockMean;
+      const surprise = Math.min(SURPRISE_MAX, (deviation * deviation) / state.blockMean);
+      const keep = halved(state.blockTime / (LONGER * usualMs));
       state.dispersion = Math.max(1, state.dispersion * keep + (1 - keep) * surprise);
     }
-    state.blockEnd = state.at + blockMs;
+    state.blockTime = 0;
     state.blockSeen = 0;
     state.blockMean = 0;
   }
@@ -247,10 +289,12 @@ export class BurstDetector {
       longTime: 0,
       current: 0,
       dispersion: DISPERSION_NEW,
-      blockEnd: at + this.#options.blockMs,
+      blockTime: 0,
       blockSeen: 0,
       blockMean: 0,
       evidence: 0,
+      steep: 0,
+      lost: this.#whole.lostMs,
       peak: 0,
       bar: this.#options.threshold,
       riseAt: at,
@@ -260,3 +304,6 @@ export class BurstDetector {
     return state;
   }
 }
+
+/** What is left after so many half-lives. */
+const halved = (lives: number): number => exp(-Math.LN2 * lives);

@@ -89,6 +89,68 @@ describe('BurstDetector', () => {
     expect(alarms).toBe(0);
   });
 
+  it('does not take the end of an outage for a burst, however long it was', () => {
+    for (const hours of [1, 9, 44, 70]) {
+      const detector = new BurstDetector(FAST_BURSTS);
+      const [from, to] = [12 * 3_600_000, (12 + hours) * 3_600_000];
+      // Two keys that return as they were, the one in visits of several requests; now and then a probe in between.
+      const rate = (ms: number) => (ms > from && ms <= to ? (ms % 3_600_000 < 20_000 ? 0.5 : 0) : 1.3);
+      const alarms: number[] = [];
+      for (let at = 2000; at <= to + 7_200_000; at += 2000) {
+        const visits = poisson(rate(at) / 2);
+        for (const [key, count] of [
+          ['plain', poisson(rate(at) * 2)],
+          ['clumpy', visits * 3],
+        ] as const) {
+          if (count > 0 && detector.step(key, at, count, undefined, 2000) === 'rise') alarms.push(at);
+        }
+      }
+      expect(alarms.filter((at) => at > to)).toEqual([]);
+    }
+  });
+
+  it('finds a burst that comes during an outage of the rest, and after one', () => {
+    const detector = new BurstDetector(FAST_BURSTS);
+    const rises: string[] = [];
+    for (let at = 1000; at <= 12 * 3_600_000; at += 1000) {
+      const hour = at / 3_600_000;
+      const out = hour > 6 && hour < 9;
+      const burst = (hour > 8 && hour < 8.1) || (hour > 10 && hour < 10.1);
+      for (let k = 0; k < 4; k++) {
+        const count = k === 0 && burst ? poisson(8) : out ? 0 : poisson(0.4);
+        if (count > 0 && detector.step(`k${k}`, at, count) === 'rise')
+          rises.push(`k${k} ${Math.floor(hour)}`);
+      }
+    }
+    expect(rises).toEqual(['k0 8', 'k0 10']);
+  });
+
+  it('finds what is asked for seldom by a few requests', () => {
+    for (const binMs of [1000, 5000, 10_000]) {
+      const detector = new BurstDetector(FAST_BURSTS);
+      let found = 0;
+      for (let i = 0; i < 60; i++) {
+        const from = 1_800_000;
+        const rate = (ms: number) => (ms > from ? 0.5 : 0.05);
+        // Ten requests where one is usual take twenty seconds; what tells a crowd from a client takes as many more.
+        if (run(detector, `k${i}`, binMs, from + 60_000, rate).rises.some((at) => at > from)) found++;
+      }
+      expect(found).toBeGreaterThanOrEqual(51);
+    }
+  });
+
+  it('remembers through silence how clumpy a key is', () => {
+    const detector = new BurstDetector(FAST_BURSTS);
+    let alarms = 0;
+    // Visits of eight requests each, every minute and a half or so; each night nothing, of which nobody tells.
+    for (let at = 1000; at <= 5 * 86_400_000; at += 1000) {
+      if (at % 86_400_000 < 28_800_000) continue;
+      const count = 8 * poisson(1 / 90);
+      if (count > 0 && detector.step('k', at, count) === 'rise' && at > 86_400_000) alarms++;
+    }
+    expect(alarms).toBe(0);
+  });
+
   it('does not take a foreseen rise for a burst', () => {
     const foreseen = new BurstDetector(MINUTE_BURSTS);
     const blind = new BurstDetector(MINUTE_BURSTS);
