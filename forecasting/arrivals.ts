@@ -1,4 +1,5 @@
 import type { RegionId } from '../protocol/ids.ts';
+import { exp, log, pow } from './elementary.ts';
 
 /** Parts of the horizon at which an open sample is judged; what has not come by then counts as "not yet". */
 const SLICES = [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1] as const;
@@ -108,7 +109,7 @@ export class Arrivals {
 
   /** Expected first requests of a pair within the horizon. */
   expect(x: Float64Array, region: RegionId): number {
-    return Math.exp(this.#claim(x)) * this.baseOf(region);
+    return exp(this.#claim(x)) * this.baseOf(region);
   }
 
   /** Begins to watch a pair; left out when there is no room. `x` is copied. */
@@ -116,7 +117,7 @@ export class Arrivals {
     const open = this.#open.get(pair);
     if (this.#count >= SAMPLES_MAX || (open !== undefined && open.length >= PER_PAIR_MAX)) return;
     const sample = { region, at, x: x.slice(), slice: 0, came: Number.POSITIVE_INFINITY };
-    this.#claimed(pair, region, Math.exp(this.#claim(x)));
+    this.#claimed(pair, region, exp(this.#claim(x)));
     if (open === undefined) this.#open.set(pair, [sample]);
     else open.push(sample);
     this.#queues[0]![0].push(sample);
@@ -204,7 +205,7 @@ export class Arrivals {
     if (claim === undefined) return;
     const { risk, ratio } = claim;
     if (risk.pairs >= RISK_MIN) {
-      const term = Math.log(ratio / Math.max(1e-9, risk.ratios / risk.pairs));
+      const term = log(ratio / Math.max(1e-9, risk.ratios / risk.pairs));
       this.#gain = Math.max(0, Math.min(GAIN_MAX, this.#gain + term));
       this.#arrivals += 1;
     }
@@ -261,7 +262,7 @@ export class Arrivals {
     let own = 0;
     for (let i = 0; i < SLICES.length; i += 1) {
       const { arrivals, watched } = this.#shape[i]!;
-      const prior = SLICES[i]! ** SHAPE - (i === 0 ? 0 : SLICES[i - 1]! ** SHAPE);
+      const prior = pow(SLICES[i]!, SHAPE) - (i === 0 ? 0 : pow(SLICES[i - 1]!, SHAPE));
       const rate = (arrivals + SHAPE_TRUST * prior) / (watched + SHAPE_TRUST);
       all += rate;
       if (i === slice) own = rate;
@@ -299,7 +300,7 @@ export class Arrivals {
     this.#outcomes += 1;
     if (this.#outcomes % LOOSEN_EVERY === 0) this.#loosen();
     const base = this.baseOf(region);
-    const mean = Math.exp(this.#claim(x)) * base * exposure;
+    const mean = exp(this.#claim(x)) * base * exposure;
     const n = this.#n;
     const v = this.#variance;
     const vx = this.#scratch;

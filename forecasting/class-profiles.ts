@@ -1,6 +1,7 @@
 import type { History, RegionDemand, ResourceDemand } from '../protocol/history.ts';
 import type { RegionId } from '../protocol/ids.ts';
 import type { DemandHistory } from './demand.ts';
+import { log } from './elementary.ts';
 
 /** Younger pairs say little of the rate that they will have. */
 const AGE_MIN_MS = 900_000;
@@ -97,8 +98,8 @@ export class ClassProfiles {
       let likelihood = 0;
       for (const { requests, ms, rate } of sample) {
         const shape = rate * strength;
-        for (let i = 0; i < requests; i++) likelihood += Math.log(shape + i);
-        likelihood += shape * Math.log(strength) - (shape + requests) * Math.log(strength + ms);
+        for (let i = 0; i < requests; i++) likelihood += log(shape + i);
+        likelihood += shape * log(strength) - (shape + requests) * log(strength + ms);
       }
       if (likelihood <= most) continue;
       most = likelihood;

@@ -1,3 +1,4 @@
+import { log, pow } from './elementary.ts';
 import { logarithmsOf } from './models/logarithmic.ts';
 import type { Model } from './models/model.ts';
 
@@ -189,8 +190,7 @@ const ERRORS_OF: Readonly<Record<CombinationOptions['metric'], RowError>> = {
     for (let h = from; h < to; h++) {
       const actual = values[origin + h]!;
       const forecast = row[h]! + floor;
-      if (forecast > 0)
-        error += 2 * ((actual > 0 ? actual * Math.log(actual / forecast) : 0) - actual + forecast);
+      if (forecast > 0) error += 2 * ((actual > 0 ? actual * log(actual / forecast) : 0) - actual + forecast);
     }
     return error;
   },
@@ -215,7 +215,7 @@ function blockWeights(
         const row = forecasts[m]![j]!;
         error += ERRORS_OF[metric](values, origins[j]!, row, from, to, floor);
       }
-      weights[m] = (error / count + ERROR_FLOOR) ** -power;
+      weights[m] = 1 / pow(error / count + ERROR_FLOOR, power);
     }
     sum += weights[m]!;
   }

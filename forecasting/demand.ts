@@ -1,3 +1,4 @@
+import { exp, log } from './elementary.ts';
 import { countQuantile } from './negative-binomial.ts';
 import { count, integral, type Ring, trimmed } from './ring.ts';
 import { type Outlook, type SeasonalMemo, seasonalOutlook } from './seasonal-outlook.ts';
@@ -46,7 +47,7 @@ export interface DemandForecast {
 }
 
 const MILLI = 1000;
-const MILLI_MAX = 2 ** 31 - 1;
+const MILLI_MAX = 0x7fff_ffff;
 /** Observed over expected beyond which a seasonal series is bursting, and the short models take over. */
 const BURST_RATIO = 2.5;
 /** … in one of these spans before now, ms … */
@@ -124,8 +125,8 @@ function adjust(
   const ratio = (seenSince(minute, from) + prior) / (integral(curve, from, end) + prior);
   const hours = request.horizonMs / 3_600_000;
   // Mean of kept^t over the horizon, so that a deviation fades and does not stay for the day.
-  const rate = -Math.log(DEVIATION_KEPT);
-  const kept = (span: number) => (1 - Math.exp(-rate * span)) / (rate * span);
+  const rate = -log(DEVIATION_KEPT);
+  const kept = (span: number) => (1 - exp(-rate * span)) / (rate * span);
   const factor = (span: number) => 1 + (ratio - 1) * kept(Math.max(span, 1 / 60));
   return {
     model: seasonal.model,

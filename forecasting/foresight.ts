@@ -19,6 +19,7 @@ import type { Expectation } from '../protocol/proposal-builder.ts';
 import type { Capacities, Summary, Worth } from '../protocol/summary.ts';
 import { tuningKey } from '../protocol/tuning.ts';
 import type { Skill } from './arrivals.ts';
+import { exp } from './elementary.ts';
 import type { Explanation } from './explanation.ts';
 import { type Lift, Prospects } from './prospects.ts';
 import { RecentDemand } from './recent-demand.ts';
@@ -361,7 +362,7 @@ export class Foresight {
       const resource = this.history.get(key16);
       if (resource === undefined || mean <= 0) continue;
       const known = resources.get(key16);
-      const chance = Math.floor(1000 * (1 - Math.exp(-mean / 1000)));
+      const chance = Math.floor(1000 * (1 - exp(-mean / 1000)));
       const demand: PlanDemand = { region, expected: mean, chance, credit: chance, held: true };
       const { site, size } = resource;
       const holders = resource.regions.map((one) => one.region);

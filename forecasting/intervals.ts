@@ -1,3 +1,5 @@
+import { log } from './elementary.ts';
+
 /** What an interval is made from: forecasts of the same kind that have come due, and how they missed. */
 export interface IntervalInput {
   readonly mean: Float64Array;
@@ -120,7 +122,7 @@ function countInterval(mean: Float64Array, coverage: number): Interval {
 /** Inverse of the standard normal distribution, to some 4e-4 (Abramowitz and Stegun 26.2.23). */
 export function normalQuantile(p: number): number {
   if (p < 0.5) return -normalQuantile(1 - p);
-  const t = Math.sqrt(-2 * Math.log(Math.max(1e-12, 1 - p)));
+  const t = Math.sqrt(-2 * log(Math.max(1e-12, 1 - p)));
   return (
     t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
   );

@@ -1,3 +1,4 @@
+import { exp, log1p } from './elementary.ts';
 import { normalQuantile } from './intervals.ts';
 
 /** Above this mean the distribution is continuous enough for its Wilson-Hilferty form, and the sum too long. */
@@ -22,7 +23,7 @@ export function countQuantile(mean: number, variance: number, p: number, nearest
   // Probability of k from that of k − 1, so that no gamma function is needed.
   const limit = mean + 40 * Math.sqrt(Math.max(variance, mean)) + 40;
   if (excess < EXCESS_LEAST) {
-    let probability = Math.exp(-mean);
+    let probability = exp(-mean);
     let sum = probability;
     let k = 0;
     while (sum < p && k < limit) {
@@ -34,7 +35,7 @@ export function countQuantile(mean: number, variance: number, p: number, nearest
   }
   const shape = 1 / excess;
   const success = mean / (mean + shape);
-  let probability = Math.exp(shape * Math.log1p(-success));
+  let probability = exp(shape * log1p(-success));
   let sum = probability;
   let k = 0;
   while (sum < p && k < limit) {

@@ -1,6 +1,7 @@
 import type { Companions } from '../protocol/companions.ts';
 import { fade, type History, type ResourceDemand } from '../protocol/history.ts';
 import type { Key16, RegionId } from '../protocol/ids.ts';
+import { log, log1p } from './elementary.ts';
 
 /** Half-life of what counts as a leader's present demand, ms. */
 const LEADER_MS = 3 * 3_600_000;
@@ -106,20 +107,20 @@ export class PairFeatures {
   /** The part of the vector that all regions share, given how many there are. Written into `into`. */
   fillResource(into: Float64Array, resource: ResourceDemand, regions: number, now: number): void {
     const idle = Math.max(0, now - resource.last);
-    const size = (Math.log(resource.size + 64) - 9) / 2;
+    const size = (log(resource.size + 64) - 9) / 2;
     const clients = this.#history.clients(resource);
     const share = (resource.regions.length - 1) / Math.max(1, regions - 1);
     into[0] = 1;
     into[1] = size;
     into[2] = size * size - 1;
-    into[3] = Math.log(resource.total);
-    into[4] = Math.log1p(resource.fast * fade(idle, 15 * 60_000));
-    into[5] = Math.log1p(resource.slow * fade(idle, LEADER_MS));
-    into[6] = Math.log(Math.max(1, clients));
+    into[3] = log(resource.total);
+    into[4] = log1p(resource.fast * fade(idle, 15 * 60_000));
+    into[5] = log1p(resource.slow * fade(idle, LEADER_MS));
+    into[6] = log(Math.max(1, clients));
     into[7] = share;
     into[8] = share * share;
-    into[9] = Math.log1p(idle / 600_000);
-    into[10] = Math.log1p(Math.max(0, now - resource.first) / 600_000);
+    into[9] = log1p(idle / 600_000);
+    into[10] = log1p(Math.max(0, now - resource.first) / 600_000);
     into[15] = resource.kind === 1 ? 1 : 0;
     into[16] = resource.kind === 2 ? 1 : 0;
     into[17] = resource.kind === 3 || resource.kind === 4 || resource.kind === 8 ? 1 : 0;
@@ -131,10 +132,10 @@ export class PairFeatures {
     const pull = this.#pulls.get(resource.key16)?.get(region) ?? 0;
     const group = resource.group === 0 ? undefined : this.#groups.get(resource.group);
     const here = group?.asked.get(region);
-    into[11] = pull === 0 ? 0 : Math.log((pull + PULL_FLOOR) / PULL_FLOOR) / 2;
+    into[11] = pull === 0 ? 0 : log((pull + PULL_FLOOR) / PULL_FLOOR) / 2;
     into[12] = pull > PULL_FLOOR ? 1 : 0;
-    into[13] = group === undefined ? 0 : Math.log(((here?.resources ?? 0) + 0.5) / (group.known + 1));
-    into[14] = here === undefined ? 0 : Math.log1p(here.requests * fade(now - here.at, LEADER_MS)) / 2;
+    into[13] = group === undefined ? 0 : log(((here?.resources ?? 0) + 0.5) / (group.known + 1));
+    into[14] = here === undefined ? 0 : log1p(here.requests * fade(now - here.at, LEADER_MS)) / 2;
   }
 
   /** Plain data for persistence. */

@@ -65,14 +65,14 @@ function countIntervals({ mean, residuals, fitted }: Combination, values: Float6
   for (let j = 0; j < residuals.length; j++) {
     for (let h = 0; h < residuals[j]!.length; h++) {
       const forecast = fitted[j]![h]!;
-      excess += residuals[j]![h]! ** 2 - forecast;
+      excess += residuals[j]![h]! * residuals[j]![h]! - forecast;
       scale += forecast * forecast;
     }
   }
   let average = 0;
   for (const value of values) average += value / values.length;
   for (const value of values) {
-    excess += SERIES_SHARE * ((value - average) ** 2 - average);
+    excess += SERIES_SHARE * ((value - average) * (value - average) - average);
     scale += SERIES_SHARE * average * average;
   }
   const relative = scale > 0 ? Math.max(0, excess / scale) : 1;

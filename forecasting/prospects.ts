@@ -5,6 +5,7 @@ import type { Key16, RegionId } from '../protocol/ids.ts';
 import type { PlanDemand, PlanResource } from '../protocol/placement.ts';
 import type { Summary } from '../protocol/summary.ts';
 import { Arrivals, type Skill } from './arrivals.ts';
+import { exp } from './elementary.ts';
 import type { Explanation } from './explanation.ts';
 import { FEATURE_COUNT, FEATURES, PairFeatures } from './pair-features.ts';
 
@@ -132,7 +133,7 @@ export class Prospects {
       const expected = this.#lift(resource.key16, region, now, own);
       const factors = FEATURES.map((feature, i) => ({
         feature: feature as string,
-        factor: Math.exp(weights[i]! * this.#x[i]!),
+        factor: exp(weights[i]! * this.#x[i]!),
       }));
       if (expected > own) factors.push({ feature: 'signals', factor: expected / own });
       reasons.push({ region, base: this.#arrivals.baseOf(region), expected, factors });
@@ -188,4 +189,4 @@ export class Prospects {
 }
 
 /** Chance of at least one request where so many are expected, thousandths. */
-const chanceOf = (expected: number): number => Math.floor(1000 * (1 - Math.exp(-expected)));
+const chanceOf = (expected: number): number => Math.floor(1000 * (1 - exp(-expected)));

@@ -17,7 +17,7 @@ export interface TrainingOptions {
   readonly length: number;
 }
 
-/** Adam (Kingma and Ba 2015), the rate falling to nothing along a cosine. */
+/** Adam (Kingma and Ba 2015), the rate falling to nothing along a smooth step. */
 const RATE = 0.01;
 const MOMENTUM = 0.9;
 const SQUARES = 0.999;
@@ -60,6 +60,8 @@ export function trainNetwork(
   const first = new Float64Array(PARAMETERS);
   const second = new Float64Array(PARAMETERS);
   const steps = Array.from({ length: options.length }, newStep);
+  let firstPower = 1;
+  let secondPower = 1;
   const rounds = Math.ceil(options.windows / BATCH);
   for (let round = 1; round <= rounds; round++) {
     gradient.fill(0);
@@ -69,15 +71,18 @@ export function trainNetwork(
       const { x } = normalised(values.subarray(0, end), end - options.length, long);
       window(parameters, gradient, steps, x, end - options.length, short, long);
     }
-    const rate = (RATE / 2) * (1 + Math.cos((Math.PI * round) / rounds));
+    const left = 1 - round / rounds;
+    const rate = RATE * left * left * (3 - 2 * left);
     let norm = 0;
     for (let i = 0; i < PARAMETERS; i++) {
       gradient[i]! /= BATCH * (options.length - WARM);
       norm += gradient[i]! * gradient[i]!;
     }
     const shrink = Math.min(1, GRADIENT_MAX / (Math.sqrt(norm) + EPSILON));
-    const firstBias = 1 - MOMENTUM ** round;
-    const secondBias = 1 - SQUARES ** round;
+    firstPower *= MOMENTUM;
+    secondPower *= SQUARES;
+    const firstBias = 1 - firstPower;
+    const secondBias = 1 - secondPower;
     for (let i = 0; i < PARAMETERS; i++) {
       const g = gradient[i]! * shrink;
       first[i] = MOMENTUM * first[i]! + (1 - MOMENTUM) * g;

@@ -140,7 +140,7 @@ function fittedCurve(
   for (let j = 0; j < residuals.length; j++) {
     for (let h = 0; h < residuals[j]!.length; h++) {
       const forecast = fitted[j]![h]!;
-      excess += residuals[j]![h]! ** 2 - forecast;
+      excess += residuals[j]![h]! * residuals[j]![h]! - forecast;
       scale += forecast * forecast;
     }
   }
@@ -159,7 +159,7 @@ function signatureOf(hours: Ring, steps: number, network: Float64Array | undefin
   mix(hours.values.length);
   mix(steps);
   if (network !== undefined) {
-    for (let i = 0; i < SIGNED_PARAMETERS; i++) mix(Math.round(network[i]! * 2 ** 31));
+    for (let i = 0; i < SIGNED_PARAMETERS; i++) mix(Math.round(network[i]! * 0x8000_0000));
   }
   for (let i = 0; i < hours.values.length; i++) mix(hours.values[i]!);
   return hash >>> 0;

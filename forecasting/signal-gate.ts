@@ -1,3 +1,5 @@
+import { log } from './elementary.ts';
+
 /** What one source of signals has been worth. */
 export interface SignalGateRow {
   /** Signals whose outcome is known. */
@@ -75,14 +77,14 @@ export class SignalGate {
     let score = 0;
     let atRisk = 0;
     for (const { expected, claimed, came } of outcomes) {
-      score += came * Math.log(claimed) - expected * (claimed - 1);
+      score += came * log(claimed) - expected * (claimed - 1);
       atRisk += expected * (claimed - 1);
       const cell = cellOf(strength, expected);
       this.#came[cell]! += came;
       this.#expected[cell]! += expected;
     }
     const wealth = 1 + Math.min(WIN_MAX, score) / (2 * Math.max(WIN_MAX, atRisk));
-    this.#gain = Math.max(0, Math.min(GAIN_MAX, this.#gain + Math.log(wealth)));
+    this.#gain = Math.max(0, Math.min(GAIN_MAX, this.#gain + log(wealth)));
     if (this.#judged % MEMORY !== 0) return;
     for (let i = 0; i < CELLS; i++) {
       this.#came[i]! /= 2;
@@ -122,6 +124,7 @@ export class SignalGate {
 }
 
 function cellOf(strength: number, expected: number): number {
-  const level = Math.max(0, Math.min(STRENGTHS - 1, Math.floor(Math.log2(Math.max(1, strength)))));
+  // The whole part of the logarithm to base two.
+  const level = 31 - Math.clz32(Math.max(1, Math.min(1 << (STRENGTHS - 1), strength)));
   return level + (expected < EXPECTED ? 0 : STRENGTHS);
 }

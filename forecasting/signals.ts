@@ -47,7 +47,7 @@ const TRIALS_OF_SOURCE_MAX = 5_000;
 const REGIONS_MAX = 32;
 /** Expected requests of what nobody has asked for yet. A factor on nothing would say nothing. */
 export const LEAST_EXPECTED = 0.05;
-const MILLI_MAX = 2 ** 31 - 1;
+const MILLI_MAX = 0x7fff_ffff;
 
 interface Voice {
   readonly source: string;

@@ -1,3 +1,4 @@
+import { exp, log, pow } from '../elementary.ts';
 import type { Model } from './model.ts';
 
 export interface GrowthOptions {
@@ -20,9 +21,9 @@ const PRIOR = 3;
  * relaxation (Crane and Sornette 2008).
  */
 export function growth(options: GrowthOptions): Model {
-  const fastKeep = 0.5 ** (1 / options.fast);
-  const slowKeep = 0.5 ** (1 / options.slow);
-  const damp = 0.5 ** (1 / options.damping);
+  const fastKeep = pow(0.5, 1 / options.fast);
+  const slowKeep = pow(0.5, 1 / options.slow);
+  const damp = pow(0.5, 1 / options.damping);
   // Mean ages of the two levels: their ratio says how much was gained between those ages.
   const apart = fastKeep / (1 - fastKeep) - slowKeep / (1 - slowKeep);
   return {
@@ -44,7 +45,7 @@ export function growth(options: GrowthOptions): Model {
         const level = fast / fastWeight;
         const before = slow / slowWeight;
         const ratio = (fast + PRIOR) / (before * fastWeight + PRIOR);
-        const rate = Math.max(-GROWTH_MAX, Math.min(GROWTH_MAX, Math.log(ratio) / -apart));
+        const rate = Math.max(-GROWTH_MAX, Math.min(GROWTH_MAX, log(ratio) / -apart));
         const out = new Float64Array(horizon);
         // The level is as old as its weights; growth brings it up to now first.
         let exponent = rate * Math.min(options.fast, fastKeep / (1 - fastKeep)) * (rate < 0 ? 1 : 0.5);
@@ -52,7 +53,7 @@ export function growth(options: GrowthOptions): Model {
         for (let h = 0; h < horizon; h++) {
           exponent += step;
           step *= damp;
-          out[h] = level * Math.exp(exponent);
+          out[h] = level * exp(exponent);
         }
         return out;
       });
@@ -62,7 +63,7 @@ export function growth(options: GrowthOptions): Model {
 
 /** An exponential level that forgets half within `halfLife` steps, without trend. */
 export function fading(name: string, halfLife: number): Model {
-  const keep = 0.5 ** (1 / halfLife);
+  const keep = pow(0.5, 1 / halfLife);
   return {
     name,
     needs: () => 1,

@@ -1,3 +1,4 @@
+import { exp, log } from '../elementary.ts';
 import type { Logarithms, Model } from './model.ts';
 
 /** Share of the mean that is added before the logarithm, so that zeros stay finite and small counts do not dominate. */
@@ -12,7 +13,7 @@ export function logarithmsOf(values: Float64Array, first: number): Logarithms {
   mean = mean > 0 ? mean / first : 1;
   const offset = OFFSET * mean;
   const logs = new Float64Array(values.length);
-  for (let i = 0; i < logs.length; i++) logs[i] = Math.log((values[i]! + offset) / mean);
+  for (let i = 0; i < logs.length; i++) logs[i] = log((values[i]! + offset) / mean);
   return { values: logs, mean, offset };
 }
 
@@ -28,7 +29,7 @@ export function logarithmic(name: string, model: Model): Model {
       const rows = model.forecast({ values, origins, horizon, seasons });
       for (const row of rows) {
         for (let h = 0; h < row.length; h++) {
-          row[h] = Math.exp(Math.min(LOGARITHM_MAX, row[h]!)) * mean - offset;
+          row[h] = exp(Math.min(LOGARITHM_MAX, row[h]!)) * mean - offset;
         }
       }
       return rows;

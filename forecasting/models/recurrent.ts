@@ -1,3 +1,4 @@
+import { exp, log, tanh } from '../elementary.ts';
 import type { Model } from './model.ts';
 
 /** Hidden units. */
@@ -48,16 +49,16 @@ export function normalised(values: Float64Array, origin: number, season: number)
   for (let t = 0; t < origin; t++) mean += values[t]! / origin;
   const offset = 0.02 * (mean > 0 ? mean : 1);
   const logs = new Float64Array(values.length);
-  for (let t = 0; t < logs.length; t++) logs[t] = Math.log(values[t]! + offset);
+  for (let t = 0; t < logs.length; t++) logs[t] = log(values[t]! + offset);
   const from = Math.max(0, origin - season);
   let centre = 0;
   for (let t = from; t < origin; t++) centre += logs[t]! / (origin - from);
   let spread = 0;
-  for (let t = from; t < origin; t++) spread += (logs[t]! - centre) ** 2 / (origin - from);
+  for (let t = from; t < origin; t++) spread += ((logs[t]! - centre) * (logs[t]! - centre)) / (origin - from);
   const scale = Math.max(0.05, Math.sqrt(spread));
   for (let t = 0; t < logs.length; t++)
     logs[t] = Math.max(-BOUND, Math.min(BOUND, (logs[t]! - centre) / scale));
-  return { x: logs, back: (y: number) => Math.exp(y * scale + centre) - offset };
+  return { x: logs, back: (y: number) => exp(y * scale + centre) - offset };
 }
 
 /** One step of the network (GRU, Cho et al. 2014) for position `t` of `x`; the state is that of `before`. */
@@ -75,11 +76,11 @@ export function forward(
   input[2] = x[t - long]!;
   input[3] = x[t - 1]! - x[t - 1 - short]!;
   for (let u = 0; u < UNITS; u++) {
-    update[u] = 1 / (1 + Math.exp(-gate(parameters, 0, u, input, before)));
-    reset[u] = 1 / (1 + Math.exp(-gate(parameters, GATE, u, input, before)));
+    update[u] = 1 / (1 + exp(-gate(parameters, 0, u, input, before)));
+    reset[u] = 1 / (1 + exp(-gate(parameters, GATE, u, input, before)));
     inner[u] = stateSum(parameters, 2 * GATE, u, before);
     const raw = inputSum(parameters, 2 * GATE, u, input) + reset[u]! * inner[u]!;
-    candidate[u] = Math.tanh(raw);
+    candidate[u] = tanh(raw);
     after[u] = (1 - update[u]!) * candidate[u]! + update[u]! * before[u]!;
   }
   let y = parameters[OUT_CONSTANT]!;

@@ -3,7 +3,7 @@ import type { Model } from './model.ts';
 
 /** Penalty as a share of the mean diagonal: only keeps nearly collinear lags apart. */
 const RIDGE = 1e-4;
-/** An iterated forecast further away than this many largest differences has diverged. */
+/** An iterated forecast, or an innovation, beyond this many largest differences has diverged. */
 const DIVERGED = 4;
 
 /**
@@ -23,10 +23,11 @@ export function seasonalArima(name: string): Model {
         w[t] = values[t]! - values[t - season]!;
         largest = Math.max(largest, Math.abs(w[t]!));
       }
+      const bound = DIVERGED * largest;
       const first = origins[0]!;
       const long = regress([{ of: w, lags: [1, 2, 3, 4, season, season + 1, 2 * season] }], w, season, first);
       const innovations = new Float64Array(values.length);
-      if (long !== undefined) innovate(innovations, w, long, 3 * season, first);
+      if (long !== undefined) innovate(innovations, w, long, 3 * season, first, bound);
       const short = regress(
         [
           { of: w, lags: [1, 2, season] },
@@ -36,8 +37,7 @@ export function seasonalArima(name: string): Model {
         3 * season,
         first,
       );
-      const bound = DIVERGED * largest;
-      if (short !== undefined) innovate(innovations, w, short, 3 * season, values.length);
+      if (short !== undefined) innovate(innovations, w, short, 3 * season, values.length, bound);
       return origins.map((origin) => {
         const out = new Float64Array(horizon);
         const reach = 2 * season + 2;
@@ -75,15 +75,18 @@ function predicted(terms: readonly Term[], at: number): number {
   return sum;
 }
 
-/** Innovations by the terms, from `from` to `to`; terms may refer to the innovations before. */
+/** Innovations by the terms, within `bound`: those of a model that cannot be inverted grow without end, from `from` to `to`; terms may refer to the innovations before. */
 function innovate(
   into: Float64Array,
   w: Float64Array,
   terms: readonly Term[],
   from: number,
   to: number,
+  bound: number,
 ): void {
-  for (let t = from; t < to; t++) into[t] = w[t]! - predicted(terms, t);
+  for (let t = from; t < to; t++) {
+    into[t] = Math.max(-bound, Math.min(bound, w[t]! - predicted(terms, t)));
+  }
 }
 
 /** Regression of `target` on lagged rows, over the rows that have all their lags after `start`. */
