@@ -4,9 +4,7 @@ import type { Key16 } from '../../protocol/ids.ts';
 import type { BlobWriter } from '../../protocol/ports.ts';
 import type { FetchTicket, Replica } from '../../protocol/replica.ts';
 import { bodiless } from './answer.ts';
-import { formatDate, parseDate } from './caching/date.ts';
-import { firstOf } from './caching/fields.ts';
-import { ageValue, initialAge } from './caching/freshness.ts';
+import { ageValue } from './caching/freshness.ts';
 import { policyOf } from './caching/policy.ts';
 import { storability } from './caching/storability.ts';
 import { renewed, revalidationFields } from './caching/validators.ts';
@@ -15,6 +13,7 @@ import type { EdgeContext } from './context.ts';
 import { Fill, type FillRequest, type Growing, type Outcome } from './fill.ts';
 import { GrowingBody } from './growing.ts';
 import type { OriginResponse } from './origin.ts';
+import { storedFields } from './stored-fields.ts';
 import { tagsOf } from './tags.ts';
 
 /** Resources whose Vary, or whose unfitness for the store, is remembered. */
@@ -73,6 +72,29 @@ export class Fills {
     };
     fill.done.then(ended, ended);
     return { fill, leader: true };
+  }
+
+  /** Has an answer stored that the origin gave to another request than a fill's, unless a change overtakes it. */
+  take(
+    request: FillRequest,
+    response: OriginResponse,
+    times: { requestedAt: number; receivedAt: number },
+  ): void {
+    const { key, key16, site } = request.resolved;
+    const ticket = request.ticket ?? this.#context.deps.index.begin(key, key16, site.id);
+    const fill = new Fill(key16, ticket, (begun) => {
+      const { promise: done, resolve } = Promise.withResolvers<Replica | undefined>();
+      const outcome = Promise.resolve().then(() => {
+        const judged = this.#judge(begun, request, response, ticket, times, resolve);
+        if (judged.kind === 'growing') return judged;
+        response.body.destroy();
+        resolve(undefined);
+        return judged;
+      });
+      return { outcome, done };
+    });
+    this.#all.add(fill);
+    void fill.done.then(() => this.#all.delete(fill));
   }
 
   /** Answers that are under way for a resource are older than a change of it: they serve who waits, and end there. */
@@ -358,24 +380,3 @@ export class Fills {
 }
 
 const nameOf = (key16: Key16, variant: string): string => `${key16}\n${variant}`;
-
-/**
- * Fields as they are stored: those that name no connection, a Date if the origin sent no readable one, and as Age the
- * age that the response really had, so that from here on only the demand clock counts.
- */
-export function storedFields(
-  response: OriginResponse,
-  omit: readonly string[],
-): [name: string, value: string][] {
-  const fields: [string, string][] = [];
-  const date = parseDate(firstOf(response.headers, 'date') ?? '', response.receivedAt);
-  for (const [name, value] of response.headers) {
-    if (name === 'age' || name === 'content-length' || omit.includes(name)) continue;
-    if (name === 'date' && date === undefined) continue;
-    fields.push([name, value]);
-  }
-  if (date === undefined) fields.push(['date', formatDate(response.receivedAt)]);
-  const age = initialAge(response.headers, response.requestedAt, response.receivedAt);
-  if (age > 0) fields.push(['age', String(age)]);
-  return fields;
-}

@@ -8,10 +8,11 @@ import { storability } from './caching/storability.ts';
 import { rangeHolds } from './caching/validators.ts';
 import { variantOf, varyNames } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
-import { storedFields } from './fills.ts';
+import { foreignCoding } from './foreign-coding.ts';
 import type { OriginResponse } from './origin.ts';
 import type { EdgeRequest } from './request.ts';
 import { StoredResponse } from './stored.ts';
+import { storedFields } from './stored-fields.ts';
 import { tagsOf } from './tags.ts';
 
 /** Bytes of parts that are kept, of all contents together. */
@@ -101,7 +102,8 @@ export class Parts {
       answer.status !== 206 ||
       !range ||
       bytes.length !== range.end - range.start ||
-      site.cutOff !== 'serve-stale'
+      site.cutOff !== 'serve-stale' ||
+      foreignCoding(answer.headers, request.lines)
     )
       return;
     const stored = this.#storable(resolved, request, origin, range.size);

@@ -95,6 +95,11 @@ export function passedHead(
   return head;
 }
 
+/** What was passed on; `whole` if that was the body to its end. */
+interface Passed extends Sent {
+  readonly whole: boolean;
+}
+
 /** Passes an answer of the origin on as it comes, holding the origin back when the client is slow. */
 export async function pass(
   context: EdgeContext,
@@ -104,15 +109,16 @@ export async function pass(
   answer: OriginResponse,
   cacheStatus: string,
   tap?: (chunk: Buffer) => void,
-): Promise<Sent> {
+): Promise<Passed> {
   const gone = () => answer.body.destroy();
   if (response.destroyed) {
     gone();
-    return { status: answer.status, bytes: 0 };
+    return { status: answer.status, bytes: 0, whole: false };
   }
   response.once('close', gone);
   response.writeHead(answer.status, passedHead(context, resolved, answer.headers, cacheStatus));
   let bytes = 0;
+  let whole = false;
   try {
     if (request.method === 'HEAD' || bodiless(answer.status)) {
       for await (const _nothing of answer.body) break;
@@ -123,7 +129,8 @@ export async function pass(
         if (!response.write(chunk)) await drained(response, context.options.clientTimeoutMs);
         if (response.destroyed) break;
       }
-      if (!response.destroyed) follow(response, answer.trailers());
+      whole = !response.destroyed;
+      if (whole) follow(response, answer.trailers());
     }
     response.end();
   } catch (error) {
@@ -133,7 +140,7 @@ export async function pass(
   } finally {
     response.off('close', gone);
   }
-  return { status: answer.status, bytes };
+  return { status: answer.status, bytes, whole };
 }
 
 /**
@@ -149,7 +156,7 @@ export async function forward(
   cacheStatus: string,
   before: (answer: OriginResponse) => Promise<void> | undefined = () => undefined,
   tap?: (chunk: Buffer) => void,
-): Promise<Sent & { readonly answer: OriginResponse }> {
+): Promise<Passed & { readonly answer: OriginResponse }> {
   const gone = new AbortController();
   const leave = () => {
     if (!response.writableFinished) gone.abort();

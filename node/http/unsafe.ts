@@ -5,6 +5,7 @@ import type { EdgeContext, Resolved } from './context.ts';
 import type { Fills } from './fills.ts';
 import type { Lookup } from './lookup.ts';
 import { forward } from './pass.ts';
+import { type Copy, keepPosted } from './posted.ts';
 import type { EdgeRequest } from './request.ts';
 
 /** Methods that change nothing (RFC 9110 §9.2.1), beside GET and HEAD. */
@@ -24,6 +25,10 @@ export async function changes(
   resolved: Resolved,
 ): Promise<Answered> {
   const unsafe = !SAFE.has(request.method);
+  const { deps } = context;
+  const ticket = deps.index.begin(resolved.key, resolved.key16, resolved.site.id);
+  const requestedAt = deps.demand.now();
+  let copy: Copy | undefined;
   const sent = await forward(
     context,
     message,
@@ -31,11 +36,19 @@ export async function changes(
     response,
     resolved,
     `${context.pop}; fwd=method`,
-    (answer) =>
-      unsafe && answer.status < 400
-        ? invalidate(context, lookup, fills, resolved, answer.headers)
-        : undefined,
-  );
+    async (answer) => {
+      if (unsafe && answer.status < 400) await invalidate(context, lookup, fills, resolved, answer.headers);
+      if (request.method !== 'POST') return;
+      const named = firstOf(answer.headers, 'content-location') || undefined;
+      const target = relation(lookup, resolved, named);
+      copy = keepPosted(context, fills, request, resolved, target, { ticket, requestedAt, answer });
+    },
+    (chunk) => copy?.push(chunk),
+  ).catch((error) => {
+    copy?.end(false);
+    throw error;
+  });
+  copy?.end(sent.whole);
   return {
     status: sent.status,
     bytes: sent.bytes,

@@ -95,6 +95,7 @@ describe('parts of a content that is too large to be stored', () => {
     ['private', { 'cache-control': 'private, max-age=60' }],
     ['stale', { 'cache-control': 'max-age=0' }],
     ['varying by anything', { vary: '*' }],
+    ['in a coding that its variant does not tell of', { 'content-encoding': 'zstd' }],
     ['of another length than it says', { 'content-range': `bytes 1000-2999/${SIZE}` }],
   ])('are not kept when the answer is %s', async (_, wrong) => {
     const body = BODY.subarray(1000, 2000);
