@@ -73,6 +73,8 @@ export class Fill {
   readonly done: Promise<Replica | undefined>;
   /** A change of the resource overtook the request: its answer is not to be stored. */
   tainted = false;
+  /** The head of its answer has come: who asks from now on is given something older than the question. */
+  answered = false;
   /** All bytes have come; what is left is to store them. */
   ending = false;
   /** Where it stands among the purges, and the tags of what came, once they are known. */

@@ -269,6 +269,7 @@ export class Fills {
       body: new GrowingBody(deps.blobs),
       length: response.length,
     };
+    fill.answered = true;
     const stored = this.#pump(fill, request, response, growing, ticket, times);
     stored.catch(() => undefined);
     settle(stored.catch(() => undefined));

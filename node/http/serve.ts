@@ -17,7 +17,7 @@ import { forwarded, pass, passedHead, passInterim } from './pass.ts';
 import { refuse } from './refusal.ts';
 import type { EdgeRequest } from './request.ts';
 import type { StoredResponse } from './stored.ts';
-import { useOf } from './use.ts';
+import { underWay, useOf } from './use.ts';
 
 /** A range that begins this far beyond the bytes that have come is fetched by itself. */
 const AHEAD_MAX_BYTES = 4 * 1024 * 1024;
@@ -91,7 +91,17 @@ export class Server {
         ? 'request'
         : 'stale';
     if (request.method === 'HEAD') {
-      return forwardRange(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`, false);
+      const status = `${pop}; fwd=${why}`;
+      return forwardRange(
+        this.#context,
+        message,
+        request,
+        response,
+        resolved,
+        status,
+        false,
+        selected?.stored,
+      );
     }
     return this.#fetch(message, request, response, resolved, selected, why);
   }
@@ -106,10 +116,13 @@ export class Server {
   ): Promise<Answered> {
     const { deps, options, pop } = this.#context;
     let askPeers = true;
+    let alone = false;
     for (let attempt = 0; ; attempt++) {
       const unshared = this.#fills.unshared(resolved.key16);
-      if ((unshared || this.#fills.varies(resolved.key16)) && !selected && attempt === 0) {
-        // What was just received is about to be stored: its validator, or that it is a variant which fits, saves asking.
+      const particular = unshared || this.#fills.varies(resolved.key16) || !request.directives.empty;
+      if (particular && !selected && attempt === 0) {
+        // What was just received is about to be stored: its validator, or that it fits what the client asks of its
+        // variant or age, saves asking.
         const ending = this.#fills.ending(resolved.key16);
         if (ending) {
           await ending.done;
@@ -126,10 +139,10 @@ export class Server {
       if ((unshared && partial && !selected) || attempt === ATTEMPTS_MAX) {
         return forwardRange(this.#context, message, request, response, resolved, `${pop}; fwd=${why}`);
       }
-      const wanted = this.#wanted(request, resolved, selected, unshared, response);
+      const wanted = this.#wanted(request, resolved, selected, unshared || alone, response);
       wanted.askPeers &&= askPeers;
       const { fill, leader } = this.#fills.join(wanted);
-      const whole = fill.ending;
+      const { ending: whole, answered: late } = fill;
       const outcome = await fill.outcome;
       const collapsed = leader ? '' : '; collapsed';
       switch (outcome.kind) {
@@ -156,6 +169,11 @@ export class Server {
             if (variantOf(outcome.names, request.lines) !== outcome.variant) break;
             if (!outcome.body.joinable || deps.demand.now() - outcome.bornAt >= outcome.lifetimeMs) {
               this.#fills.withdraw(fill);
+              break;
+            }
+            const aged = { stored: underWay(outcome.bornAt, outcome.lifetimeMs), standing: 'valid' } as const;
+            if (late && useOf(aged, request, deps.demand.now(), options.clientDirectives) !== 'fresh') {
+              alone = true;
               break;
             }
           }

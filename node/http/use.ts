@@ -1,12 +1,29 @@
 import { INVALID } from './caching/directives.ts';
 import type { Selected } from './lookup.ts';
 import type { EdgeRequest } from './request.ts';
+import type { StoredResponse } from './stored.ts';
 
 /** What a stored response may do for a request now. */
 export type Use = 'fresh' | 'while-revalidating' | 'revalidate';
 
+/** What of a response says how old it is, and may be. */
+export type Aged = Pick<StoredResponse, 'ageMs' | 'fresh' | 'stalenessMs' | 'limits'>;
+
+/** A response that is not in the store yet; nothing lets it be used stale. */
+export const underWay = (bornAt: number, lifetimeMs: number): Aged => ({
+  ageMs: (now) => Math.max(0, now - bornAt),
+  stalenessMs: (now) => Math.max(0, now - bornAt) - lifetimeMs,
+  fresh: (now) => lifetimeMs > Math.max(0, now - bornAt),
+  limits: { whileRevalidate: 0, ifError: undefined, forbidden: true },
+});
+
 /** RFC 9111 §4: whether a selected response answers the request as it is. */
-export function useOf(selected: Selected, request: EdgeRequest, now: number, heedClient: boolean): Use {
+export function useOf(
+  selected: Pick<Selected, 'standing'> & { readonly stored: Aged },
+  request: EdgeRequest,
+  now: number,
+  heedClient: boolean,
+): Use {
   const { stored, standing } = selected;
   if (standing === 'stale') return 'revalidate';
   const { directives } = request;
