@@ -319,7 +319,8 @@ export async function startActors(deps: ActorsDeps, failed: (error: PresageError
       },
       seen: (batch) => {
         sentinel.tell({ type: 'seen', batch });
-        forecaster.tell({ type: 'requested', keys: batch.map(({ key16 }) => key16) });
+        // Once each: that it was asked for is all that is told, and to another thread.
+        forecaster.tell({ type: 'requested', keys: [...new Set(batch.map(({ key16 }) => key16))] });
       },
       shared: (summary) => {
         forecaster.tell({ type: 'summary', summary });

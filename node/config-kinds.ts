@@ -166,4 +166,5 @@ export const KINDS = {
   level: oneOf('debug', 'info', 'warn', 'error'),
   check: oneOf('off', 'tcp', 'http', 'https'),
   batch: oneOf('auto', 'on', 'off'),
+  direct: oneOf('auto', 'off'),
 } as const;

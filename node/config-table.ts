@@ -72,6 +72,11 @@ export const KEYS = {
     'How long a stale response stands in for an origin that fails, if the response itself does not say.',
   ),
   'http.originTimeout': key(KINDS.duration, '15s', 'How long the origin may take to begin its answer.'),
+  'http.direct': key(
+    KINDS.direct,
+    'auto',
+    'Whether answers from memory go to the system past the streams of Node: auto where it can be had (64-bit Linux, package koffi), or off.',
+  ),
   'dns.listen': key(
     KINDS.endpoints,
     '127.0.0.1:5353',

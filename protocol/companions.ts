@@ -26,6 +26,8 @@ export class CompanionTrails {
   readonly #trails = new Map<number, { key16: Key16; at: number }[]>();
   readonly #pairs = new Map<string, number>();
   readonly #pairsMax: number;
+  /** The client that asked last, if any. */
+  #latest: number | undefined;
 
   constructor(pairsMax = 8192) {
     this.#pairsMax = pairsMax;
@@ -41,11 +43,13 @@ export class CompanionTrails {
         if (oldest !== undefined) this.#trails.delete(oldest);
       }
     } else {
+      if (trail.some((step) => at - step.at > COMPANION_MS))
+        trail = trail.filter((step) => at - step.at <= COMPANION_MS);
       // Deleting and setting again keeps the map in the order of last use.
-      this.#trails.delete(client);
-      trail = trail.filter((step) => at - step.at <= COMPANION_MS);
+      if (client !== this.#latest) this.#trails.delete(client);
     }
     this.#trails.set(client, trail);
+    this.#latest = client;
     if (trail.some((step) => step.key16 === key16)) return;
     for (const step of trail) {
       const pair = step.key16 + key16;

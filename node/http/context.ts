@@ -33,6 +33,8 @@ export interface EdgeOptions {
   readonly maxConnections: number;
   /** How long a request waits for other PoPs before the origin is asked, real ms. */
   readonly peerTimeoutMs: number;
+  /** Whether answers from memory go to the system past Node's streams where they can (`auto`), see `direct.ts`. */
+  readonly direct: 'auto' | 'off';
 }
 
 export const EDGE_DEFAULTS = {
@@ -41,6 +43,7 @@ export const EDGE_DEFAULTS = {
   clientTimeoutMs: 60_000,
   maxConnections: 16_384,
   peerTimeoutMs: 10_000,
+  direct: 'auto',
 } as const;
 
 /** What a client or the mirror wants, as the other PoPs are asked for it. */
@@ -83,6 +86,8 @@ export interface EdgeDependencies {
 export interface Resolved {
   readonly site: Site;
   readonly host: string;
+  /** The host without its port. */
+  readonly name: string;
   readonly key: ResourceKey;
   readonly key16: Key16;
   readonly path: string;

@@ -9,7 +9,8 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../../protocol/ports.ts';
 import { Certificates, contextOptions, type EdgeTls } from './certificates.ts';
-import { Lane } from './lane.ts';
+import type { Direct } from './direct.ts';
+import { Lane, type LaneDeps } from './lane.ts';
 import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from './limits.ts';
 
 /** How often those two are enforced. */
@@ -28,12 +29,16 @@ export interface DoorOptions {
   /** A client that neither reads nor sends for this long is cut off, real ms. */
   readonly clientTimeoutMs: number;
   readonly maxConnections: number;
+  /** Sends answers from memory past Node's streams, where it can be had. */
+  readonly direct: Direct | undefined;
 }
 
 export interface DoorDeps {
   readonly clock: Clock;
   /** Requests of HTTP/2 come in the same shape as those of HTTP/1.1. */
   readonly handle: (message: IncomingMessage, response: ServerResponse) => void;
+  /** See `LaneDeps`. */
+  readonly again: LaneDeps['again'];
   /** Hears what was refused before it became a request. */
   readonly refused: (code: 'HTTP_MALFORMED' | 'HTTP_TOO_LARGE') => void;
 }
@@ -64,13 +69,15 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
   const sessions = new Set<ServerHttp2Session>();
   const lanes = new Set<Lane>();
   const secure = options.tls && secureServer(limits, options.tls, sessions, deps);
-  const server: Server | Http2SecureServer = secure?.server ?? plainServer(limits, lanes, options, deps);
-  server.maxConnections = options.maxConnections;
-  server.setTimeout(options.clientTimeoutMs);
-  server.on('connection', (socket: Socket) => {
+  const opened = (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-  });
+  };
+  const server: Server | Http2SecureServer =
+    secure?.server ?? plainServer(limits, lanes, opened, options, deps);
+  if (secure) secure.server.on('connection', opened);
+  server.maxConnections = options.maxConnections;
+  server.setTimeout(options.clientTimeoutMs);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
     answerBroken(error, socket, deps),
   );
@@ -104,22 +111,31 @@ export async function openDoor(options: DoorOptions, deps: DoorDeps): Promise<Li
 }
 
 /** A server of Node's whose connections begin in a lane and come to it when they need it. */
-function plainServer(limits: object, lanes: Set<Lane>, options: DoorOptions, deps: DoorDeps): Server {
+function plainServer(
+  limits: object,
+  lanes: Set<Lane>,
+  opened: (socket: Socket) => void,
+  options: DoorOptions,
+  deps: DoorDeps,
+): Server {
   const server = createServer(limits, deps.handle);
   const [accept] = server.listeners('connection') as [(this: Server, socket: Socket) => void];
   server.removeAllListeners('connection');
-  server.on('connection', (socket: Socket) => {
-    const lane = new Lane(socket, {
+  server.on('connection', (accepted: Socket) => {
+    const lane = new Lane(accepted, server, {
       handle: deps.handle,
+      again: deps.again,
+      direct: options.direct,
       clientTimeoutMs: options.clientTimeoutMs,
       handOver: (bytes) => {
         lanes.delete(lane);
-        accept.call(server, socket);
-        socket.emit('data', bytes);
+        accept.call(server, lane.socket);
+        lane.socket.emit('data', bytes);
       },
     });
+    opened(lane.socket);
     lanes.add(lane);
-    socket.once('close', () => lanes.delete(lane));
+    lane.socket.once('close', () => lanes.delete(lane));
   });
   return server;
 }

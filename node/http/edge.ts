@@ -1,15 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { LRUCache } from 'lru-cache';
 import type { Site } from '../../protocol/charter.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
-import { CHUNK_BYTES } from '../../protocol/ports.ts';
 import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
 import { admitPrivate } from './access/access.ts';
 import type { Answered } from './answered.ts';
 import { Directives } from './caching/directives.ts';
 import { COMMON_ENCODINGS } from './caching/vary.ts';
 import type { EdgeTls } from './certificates.ts';
-import { Clients } from './client.ts';
+import { type Client, Clients } from './client.ts';
 import {
   EDGE_DEFAULTS,
   EdgeContext,
@@ -17,18 +17,28 @@ import {
   type EdgeOptions,
   type Resolved,
 } from './context.ts';
+import { openDirect } from './direct.ts';
 import { type Listening, openDoor } from './door.ts';
 import { Fills } from './fills.ts';
-import { LaneResponse } from './lane-response.ts';
+import { hostName } from './key.ts';
+import type { Lane, LaneMessage } from './lane.ts';
 import { Lookup } from './lookup.ts';
+import { MemoryHits } from './memory-hits.ts';
 import { refuse } from './refusal.ts';
 import { EdgeRequest } from './request.ts';
 import { Server } from './serve.ts';
 import { changes } from './unsafe.ts';
-import { Wires } from './wires.ts';
 
 /** Methods that no client of a cache needs: they mirror, tunnel or purge. */
 const REFUSED_METHODS = new Set(['TRACE', 'TRACK', 'CONNECT', 'PURGE']);
+
+/** Requests that are known word for word, some 2 KB each. */
+const REQUESTS_MAX = 2_048;
+
+interface Known {
+  readonly request: EdgeRequest;
+  readonly resolved: Resolved;
+}
 
 export interface Edge {
   /**
@@ -70,7 +80,8 @@ class HttpEdge implements Edge {
   readonly #server: Server;
   readonly #clients: Clients;
   readonly #used = new WeakSet<Replica>();
-  readonly #wires: Wires;
+  readonly #hits: MemoryHits;
+  readonly #requests = new LRUCache<string, Known>({ max: REQUESTS_MAX });
   readonly #doors = new Set<Listening>();
   readonly #ownVia: RegExp;
 
@@ -79,7 +90,7 @@ class HttpEdge implements Edge {
     this.#lookup = new Lookup(context);
     this.#fills = new Fills(context);
     this.#server = new Server(context, this.#lookup, this.#fills);
-    this.#wires = new Wires(context.pop);
+    this.#hits = new MemoryHits(context, this.#lookup, (...heard) => this.#observe(...heard));
     this.#clients = new Clients(context.deps.regionOf);
     const name = context.via.slice(4).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
     this.#ownVia = new RegExp(`(?:^|,)\\s*[\\w./]+ ${name}\\s*(?:,|$)`);
@@ -88,11 +99,13 @@ class HttpEdge implements Edge {
   async listen(host: string, port: number, tls?: EdgeTls): Promise<Listening> {
     const { options, deps } = this.#context;
     const { clientTimeoutMs, maxConnections } = options;
+    const direct = options.direct === 'off' ? undefined : await openDirect();
     const door = await openDoor(
-      { host, port, tls, clientTimeoutMs, maxConnections },
+      { host, port, tls, clientTimeoutMs, maxConnections, direct },
       {
         clock: deps.clock,
         handle: this.#handle,
+        again: this.#again,
         refused: (code) => deps.metrics.count('presage_edge_refused_total', { code }),
       },
     );
@@ -104,6 +117,7 @@ class HttpEdge implements Edge {
     await Promise.all([...this.#doors].map((door) => door.close()));
     this.#doors.clear();
     await this.#fills.stored();
+    this.#hits.close();
   }
 
   async fetchIntoStore(
@@ -117,7 +131,10 @@ class HttpEdge implements Edge {
     const path = key.slice(slash);
     const { via } = this.#context;
     const { fill, leader } = this.#fills.join({
-      resolved: { site, host, key, key16: ticket.key16, path, hasQuery: path.includes('?'), signed: false },
+      resolved: {
+        ...{ site, host, name: hostName(host), key, key16: ticket.key16 },
+        ...{ path, hasQuery: path.includes('?'), signed: false },
+      },
       lines: (name) => (name === 'accept-encoding' ? [COMMON_ENCODINGS] : []),
       headers: [
         ['accept', '*/*'],
@@ -153,10 +170,34 @@ class HttpEdge implements Edge {
       this.#refuse(message, response, error);
       return;
     }
-    if (this.#memoryHit(message, request, response, resolved)) return;
+    if (this.#hits.answer(this.#clients.of(message), request, response, resolved)) {
+      const { text } = message as Partial<LaneMessage>;
+      if (text !== undefined) this.#remember(text, request, resolved);
+      return;
+    }
     this.#serve(message, request, response, resolved).catch((error) =>
       this.#refuse(message, response, error),
     );
+  };
+
+  /**
+   * A request that says the same word for word is the same request. Where leave to ask is given to each request, by a
+   * signature or a token, it is asked for each time.
+   */
+  #remember(text: string, request: EdgeRequest, resolved: Resolved): void {
+    if (!resolved.site.private && !request.authorised && !resolved.signed)
+      this.#requests.set(text, { request, resolved });
+  }
+
+  readonly #again = (text: string, lane: Lane): boolean => {
+    const known = this.#requests.get(text);
+    if (!known) return false;
+    const { request, resolved } = known;
+    if (!this.#lookup.stands(resolved)) {
+      this.#requests.delete(text);
+      return false;
+    }
+    return this.#hits.again(lane, this.#clients.ofConnection(lane.socket, lane.socket), request, resolved);
   };
 
   /** Site, key and leave for a request; throws the reason of a refusal. */
@@ -171,45 +212,6 @@ class HttpEdge implements Edge {
     return resolved;
   }
 
-  /** The common case, without a promise: a fresh stored response whose bytes are in memory. */
-  #memoryHit(
-    message: IncomingMessage,
-    request: EdgeRequest,
-    response: ServerResponse,
-    resolved: Resolved,
-  ): boolean {
-    if (
-      request.method !== 'GET' ||
-      request.range !== undefined ||
-      request.conditional ||
-      !request.directives.empty
-    )
-      return false;
-    const { deps, pop } = this.#context;
-    const now = deps.demand.now();
-    const own = this.#lookup.select(resolved, request.lines);
-    const fresh = own?.standing === 'valid' && own.stored.fresh(now);
-    const selected = fresh ? own : this.#lookup.represented(resolved, request.lines, now);
-    if (!selected) return false;
-    const { stored } = selected;
-    const { replica } = stored;
-    const bytes = deps.blobs.peek(replica.content);
-    if (!bytes || bytes.length > CHUNK_BYTES) return false;
-    const wire = response instanceof LaneResponse ? this.#wires.of(stored, now, bytes, response) : undefined;
-    if (wire) (response as unknown as LaneResponse).endWith(wire);
-    else response.writeHead(replica.status, stored.freshHead(now, pop)).end(bytes);
-    stored.usedAt = now;
-    deps.index.touch(replica);
-    const sent = { status: replica.status, bytes: bytes.length, size: bytes.length };
-    this.#observe(message, request, resolved, now, {
-      ...sent,
-      hit: 'hit',
-      used: stored,
-      setsCookie: stored.setsCookie,
-    });
-    return true;
-  }
-
   async #serve(
     message: IncomingMessage,
     request: EdgeRequest,
@@ -221,17 +223,10 @@ class HttpEdge implements Edge {
     const answered = cacheable
       ? await this.#server.answer(message, request, response, resolved)
       : await changes(this.#context, this.#lookup, this.#fills, message, request, response, resolved);
-    this.#observe(message, request, resolved, at, answered);
+    this.#observe(this.#clients.of(message), request, resolved, at, answered);
   }
 
-  #observe(
-    message: IncomingMessage,
-    request: EdgeRequest,
-    resolved: Resolved,
-    at: number,
-    answered: Answered,
-  ): void {
-    const client = this.#clients.of(message);
+  #observe(client: Client, request: EdgeRequest, resolved: Resolved, at: number, answered: Answered): void {
     const replica = answered.used?.replica;
     let mirrored = false;
     if (replica && replica.source !== 'client' && !this.#used.has(replica)) {

@@ -1,15 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { STATUS_CODES, validateHeaderName, validateHeaderValue } from 'node:http';
-import type { Socket } from 'node:net';
-
-/** What a response tells the connection that it goes out on. */
-export interface LaneHost {
-  readonly socket: Socket;
-  /** Lines that say that the connection stays, and for how long. */
-  readonly persistence: string;
-  /** The response is complete, and the next request may be read. */
-  finished(): void;
-}
+import type { Lane } from './lane.ts';
 
 const bodiless = (status: number): boolean => status === 204 || status === 304 || status < 200;
 
@@ -42,7 +33,7 @@ export class LaneResponse {
   writableFinished = false;
   /** False: the connection is closed after this response. */
   shouldKeepAlive = true;
-  readonly #host: LaneHost;
+  readonly #host: Lane;
   readonly #toHead: boolean;
   /** Head that waits for the first bytes of the body, to go out with them. */
   #head = '';
@@ -53,13 +44,14 @@ export class LaneResponse {
   #left: number | undefined;
   #events: EventEmitter | undefined;
 
-  constructor(host: LaneHost, toHead: boolean) {
+  constructor(host: Lane, toHead: boolean) {
     this.#host = host;
     this.#toHead = toHead;
   }
 
-  get persistence(): string {
-    return this.#host.persistence;
+  /** The connection that it goes out on. */
+  get lane(): Lane {
+    return this.#host;
   }
   get destroyed(): boolean {
     return this.#host.socket.destroyed;
@@ -128,14 +120,6 @@ export class LaneResponse {
   /** Fields to follow the body; left out where it is not chunked, as Node does. */
   addTrailers(trailers: Readonly<Record<string, string | readonly string[]>>): void {
     this.#trailers = fieldLines(flat(trailers));
-  }
-
-  /** A whole response, head and body, that has been put together before. */
-  endWith(wire: Buffer): void {
-    this.headersSent = true;
-    this.writableFinished = true;
-    this.#host.socket.write(wire);
-    this.#host.finished();
   }
 
   /** Cuts the connection, so that nobody takes part of a body for the whole. */

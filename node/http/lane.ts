@@ -1,11 +1,31 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { type Adopted, adopt } from './adopt.ts';
+import type { Direct } from './direct.ts';
+import { FileSend, type FileSendParts } from './file-send.ts';
 import { readHead } from './head.ts';
-import { type LaneHost, LaneResponse } from './lane-response.ts';
+import { LaneResponse } from './lane-response.ts';
 import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS } from './limits.ts';
+
+/** A longer request is read anew each time, so that the memory of those that are known stays small. */
+const KNOWN_BYTES_MAX = 1024;
+
+/** A request as a lane gives it on: as much of Node's `IncomingMessage` as the edge uses. */
+export interface LaneMessage
+  extends Pick<IncomingMessage, 'method' | 'url' | 'rawHeaders' | 'httpVersion' | 'httpVersionMajor'> {
+  readonly complete: true;
+  readonly readableEnded: true;
+  readonly socket: Socket;
+  /** All of it, as it came, if it is short and came by itself. */
+  readonly text: string | undefined;
+}
 
 export interface LaneDeps {
   readonly handle: (message: IncomingMessage, response: ServerResponse) => void;
+  /** Answers a request that has been answered before, if it knows this very text and the answer stands ready. */
+  readonly again: (text: string, lane: Lane) => boolean;
+  /** Sends past the stream, where it can be had. */
+  readonly direct: Direct | undefined;
   /** Gives the connection to Node's server for good; it has read nothing of what it is given again. */
   readonly handOver: (bytes: Buffer) => void;
   /** A client that neither reads nor sends for this long is cut off, real ms. */
@@ -17,12 +37,14 @@ export interface LaneDeps {
  * response objects, which cost more than all the rest of a hit. At the first request of any other kind the connection
  * goes to Node's server. One request at a time; what a client sends ahead waits.
  */
-export class Lane implements LaneHost {
+export class Lane {
   readonly socket: Socket;
+  /** Lines that say that the connection stays, and for how long. */
   readonly persistence: string;
   readonly #deps: LaneDeps;
+  readonly #adopted: Adopted;
   /** The response under way. */
-  #response: LaneResponse | undefined;
+  #response: LaneResponse | FileSend | undefined;
   /** Received and not read yet. */
   #rest: Buffer | undefined;
   #reading = false;
@@ -30,17 +52,23 @@ export class Lane implements LaneHost {
   #closing = false;
   #begun = false;
 
-  constructor(socket: Socket, deps: LaneDeps) {
-    this.socket = socket;
+  constructor(accepted: Socket, server: Server, deps: LaneDeps) {
     this.#deps = deps;
+    this.#adopted = adopt(accepted, server, this.#received);
+    const { socket } = this.#adopted;
+    this.socket = socket;
     this.persistence = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(deps.clientTimeoutMs / 1000)}\r\n`;
     socket.setTimeout(Math.min(HEADERS_TIMEOUT_MS, deps.clientTimeoutMs));
-    socket.on('data', this.#received);
     socket.on('end', this.#ended);
     socket.on('drain', this.#drained);
     socket.on('timeout', this.#late);
     socket.on('error', ignore);
     socket.on('close', this.#gone);
+    socket.resume();
+  }
+
+  get direct(): Direct | undefined {
+    return this.#deps.direct;
   }
 
   /** Closes the connection, after the response that is under way. */
@@ -49,6 +77,26 @@ export class Lane implements LaneHost {
     if (!this.#response) this.socket.destroy();
   }
 
+  /** The connection's descriptor, or -1 where it is not known or not open any more. */
+  fd(): number {
+    return this.#adopted.fd();
+  }
+
+  /** A whole response, head and body, that has been put together before. */
+  sendWhole(wire: Buffer): void {
+    this.#send(wire, false);
+    this.finished();
+  }
+
+  /** A response whose body is a file. */
+  sendFile(head: Buffer, parts: FileSendParts): void {
+    const sending = new FileSend(this, parts);
+    this.#response = sending;
+    this.#send(head, true);
+    sending.go();
+  }
+
+  /** The response is complete, and the next request may be read. */
   finished(): void {
     const { socket } = this;
     const last = this.#response?.shouldKeepAlive === false;
@@ -59,11 +107,35 @@ export class Lane implements LaneHost {
     else if (!this.#reading && !socket.writableNeedDrain) this.#goOn();
   }
 
-  readonly #received = (chunk: Buffer): void => {
-    this.#rest = this.#rest ? Buffer.concat([this.#rest, chunk]) : chunk;
+  /** To the system itself, if nothing waits before it, and what is left to the stream. */
+  #send(bytes: Buffer, more: boolean): void {
+    const { socket } = this;
+    const { direct } = this.#deps;
+    const fd = direct && socket.writableLength === 0 ? this.#adopted.fd() : -1;
+    const taken = direct && fd >= 0 ? direct.send(fd, bytes, more) : 0;
+    if (taken < bytes.length) socket.write(taken === 0 ? bytes : bytes.subarray(taken));
+  }
+
+  readonly #received = (inbox: Buffer, length: number): void => {
+    if (!this.#rest && !this.#response && !this.socket.writableNeedDrain) {
+      const known = this.#begun && length <= KNOWN_BYTES_MAX && !this.socket.writableEnded;
+      if (known && this.#again(inbox.toString('latin1', 0, length))) return;
+      this.#rest = Buffer.from(inbox.subarray(0, length));
+      this.#read();
+      return;
+    }
+    const chunk = inbox.subarray(0, length);
+    this.#rest = this.#rest ? Buffer.concat([this.#rest, chunk]) : Buffer.from(chunk);
     if (!this.#response && !this.socket.writableNeedDrain) this.#read();
     else if (this.#rest.length > HEADER_BYTES_MAX) this.socket.pause();
   };
+
+  #again(text: string): boolean {
+    this.#reading = true;
+    const answered = this.#deps.again(text, this);
+    this.#reading = false;
+    return answered;
+  }
 
   #goOn(): void {
     if (this.socket.isPaused()) this.socket.resume();
@@ -80,14 +152,15 @@ export class Lane implements LaneHost {
         this.#leave(bytes);
         return;
       }
-      this.#rest = head.length === bytes.length ? undefined : bytes.subarray(head.length);
+      const whole = head.length === bytes.length;
+      this.#rest = whole ? undefined : bytes.subarray(head.length);
       if (!this.#begun) {
         this.#begun = true;
         this.socket.setTimeout(this.#deps.clientTimeoutMs);
       }
       const response = new LaneResponse(this, head.method === 'HEAD');
       this.#response = response;
-      const message = {
+      const message: LaneMessage = {
         method: head.method,
         url: head.target,
         rawHeaders: head.raw,
@@ -96,6 +169,7 @@ export class Lane implements LaneHost {
         complete: true,
         readableEnded: true,
         socket: this.socket,
+        text: whole && bytes.length <= KNOWN_BYTES_MAX ? bytes.toString('latin1') : undefined,
       };
       this.#deps.handle(message as unknown as IncomingMessage, response as unknown as ServerResponse);
     }
@@ -105,7 +179,7 @@ export class Lane implements LaneHost {
   #leave(bytes: Buffer): void {
     const { socket } = this;
     this.#rest = undefined;
-    socket.off('data', this.#received);
+    this.#adopted.leave();
     socket.off('end', this.#ended);
     socket.off('drain', this.#drained);
     socket.off('timeout', this.#late);

@@ -32,17 +32,22 @@ export class Lookup {
   resolve(authority: string, target: string, secure = false): Resolved {
     const alias = `${secure ? 's' : 'p'}${authority}\n${target}`;
     const known = this.#aliases.get(alias);
-    // A new edition of the charter brings new site objects; what was resolved under an old one is worked out anew.
-    if (known && this.#context.deps.site(hostName(known.host)) === known.site) return known;
+    if (known && this.stands(known)) return known;
     const asked = canonicalHost(authority, secure ? 443 : 80);
     const host = this.#context.deps.hostOf?.(asked) ?? asked;
-    const site = this.#context.deps.site(hostName(host));
+    const name = hostName(host);
+    const site = this.#context.deps.site(name);
     if (!site) throw new PresageError('HTTP_UNKNOWN_SITE', `No site is configured for ${host}`);
     const { path, key, hasQuery, signed } = canonicalTarget(host, target, site.normalise);
-    const resolved = { site, host, key, key16: key16Of(key, site.secret), path, hasQuery, signed };
+    const resolved = { site, host, name, key, key16: key16Of(key, site.secret), path, hasQuery, signed };
     // Each client's signed URL is another: remembering them would push out those that come again.
     if (alias.length <= ALIAS_LENGTH_MAX && !target.includes(SIGNATURE)) this.#aliases.set(alias, resolved);
     return resolved;
+  }
+
+  /** A new edition of the charter brings new site objects; what was resolved under an old one is worked out anew. */
+  stands({ name, site }: Resolved): boolean {
+    return this.#context.deps.site(name) === site;
   }
 
   /** The newest stored response that the request selects (RFC 9111 §4.1), unless it may never be served again. */

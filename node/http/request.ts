@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { PresageError } from '../../protocol/errors.ts';
 import { Directives } from './caching/directives.ts';
-import type { Conditions } from './caching/validators.ts';
+import type { Conditions, Precondition } from './caching/validators.ts';
+import type { StoredResponse } from './stored.ts';
 
 /** Header lines of one request; more are refused. */
 const LINES_MAX = 128;
@@ -30,6 +31,8 @@ export class EdgeRequest {
   via: string | undefined;
   conditions: Conditions = NO_CONDITIONS;
   directives: Directives = Directives.NONE;
+  /** What its entity tags say of a stored response, once they have been held against it. */
+  judged: { readonly stored: StoredResponse; readonly verdict: Precondition } | undefined;
 
   constructor(message: IncomingMessage) {
     const raw = message.rawHeaders;

@@ -128,6 +128,12 @@ export class StoredResponse {
     return head;
   }
 
+  /** Fields of a 304 while it is fresh. */
+  freshShortHead(now: number, pop: string): string[] {
+    const age = Math.floor(this.ageMs(now) / 1000);
+    return this.shortHead(age, `${pop}; hit; ttl=${Math.floor(this.lifetimeMs / 1000) - age}`);
+  }
+
   /** Stored fields, Age, Via and Cache-Status; without Content-Length. */
   head(ageSeconds: number, cacheStatus: string): string[] {
     const status = this.upstreamStatus === undefined ? cacheStatus : `${this.upstreamStatus}, ${cacheStatus}`;
