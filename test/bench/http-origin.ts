@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 
 /**
  * The origin behind the servers of the bench, which prints its port: `/BYTES` is so long; `/BYTES/…` too, and takes as
- * long as an origin that has to think; `/requests` says how often it was asked.
+ * long as an origin that has to think; `/requests` says how often it was asked. Nothing else is here.
  */
 const THINKING_MS = 10;
 
@@ -17,6 +17,10 @@ const server = createServer((request, response) => {
   }
   requests += 1;
   const size = Number(first);
+  if (!Number.isSafeInteger(size)) {
+    response.writeHead(404, { 'content-length': 0 }).end();
+    return;
+  }
   const body = bodies.get(size) ?? Buffer.alloc(size, 'presage ');
   bodies.set(size, body);
   response.writeHead(200, {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { underFlood } from './http-flood.ts';
 import { byH2load, byWrk, CONNECTIONS, type Loaded, warm } from './http-load.ts';
 import {
   type Served,
@@ -60,7 +61,8 @@ interface Measured {
  * Requests a second of a daemon, in a process of its own, against nginx with one worker and `proxy_cache`, and Varnish,
  * before the same origin; beside them the edge alone and Node's own HTTP server with nothing behind it. Servers on one
  * core, load and origin on the other where there are two. The result is that of the first case; `cases` has all.
- * `HTTP_CASES` (words of their names) and `HTTP_ROUNDS` choose less. Needs Debian's nginx-light, varnish, wrk and
+ * At the end real clients verify every answer of the daemon in peace and under a flood of malformed requests (`flood`).
+ * `HTTP_CASES` (words of their names, and `flood`) and `HTTP_ROUNDS` choose less. Needs Debian's nginx-light, varnish, wrk and
  * nghttp2-client.
  */
 export async function run(_options: { json: boolean }) {
@@ -96,6 +98,7 @@ export async function run(_options: { json: boolean }) {
       cases.push(await measure(each, servers, origin.url, script));
       for (const server of own) await stop(server);
     }
+    const flood = !wanted || wanted.includes('flood') ? await underFlood(ours.url) : undefined;
     const [first] = cases;
     if (!first) throw new Error(`No case is named ${wanted}`);
     return {
@@ -107,6 +110,7 @@ export async function run(_options: { json: boolean }) {
       runs: first.runs.ours ?? [],
       bareNodeHttp: first.rate.bare,
       cases,
+      ...(flood && { flood }),
       rssMiB: first.rssMiB,
       against: 'nginx with proxy_cache',
     };
