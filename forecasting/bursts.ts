@@ -26,7 +26,6 @@ export interface BurstOptions {
   readonly fallRatio: number;
   /** Half-life of the long memory, ms: after a slump or an outage a key that comes back to it does not burst. */
   readonly longMs: number;
-  readonly longShare: number;
   /** What is asked for often must show more evidence: so many times the bar more for each request a second, … */
   readonly busyBar: number;
   /** … and at most so many times the bar more. Its requests come in clumps that no Poisson count has. */
@@ -49,7 +48,6 @@ export const FAST_BURSTS: BurstOptions = {
   currentMs: 15_000,
   fallRatio: 2,
   longMs: 10_800_000,
-  longShare: 0.7,
   busyBar: 1,
   busyBarMax: 3,
   warmUpMs: 120_000,
@@ -69,7 +67,6 @@ export const MINUTE_BURSTS: BurstOptions = {
   currentMs: 180_000,
   fallRatio: 1.5,
   longMs: 21_600_000,
-  longShare: 0.7,
   busyBar: 0,
   busyBarMax: 0,
   warmUpMs: 900_000,
@@ -165,7 +162,7 @@ export class BurstDetector {
     spanMs = 1000,
   ): 'rise' | 'fall' | undefined {
     const { ratio, steepRatio, steepShare, threshold, leastRate } = this.#options;
-    const { currentMs, usualMs, fallRatio, warmUpMs, longMs, longShare } = this.#options;
+    const { currentMs, usualMs, fallRatio, warmUpMs, longMs } = this.#options;
     const requests = count > 0 && count < Number.POSITIVE_INFINITY ? count : 0;
     this.#whole.step(atMs, requests, spanMs);
     const known = this.#states.get(key);
@@ -189,7 +186,7 @@ export class BurstDetector {
     const prior = PRIOR_SHARE * usualMs;
     const learned = (state.requests + leastRate * prior) / (state.time + prior);
     const long = (state.longRequests + leastRate * prior) / (state.longTime + prior);
-    const usual = Math.max(learned, foreseen, leastRate, longShare * long);
+    const usual = Math.max(learned, foreseen, leastRate, long);
     const needed = state.bar * this.#lookFactor(Math.min(spanMs, span)) * this.#busyFactor(usual);
     const mean = usual * span;
     const most = STEP_SHARE * needed;

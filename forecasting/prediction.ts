@@ -93,7 +93,7 @@ function countIntervals({ mean, residuals, fitted }: Combination, values: Float6
     lower[h] = Math.min(m, low);
     upper[h] = Math.max(m, high);
   }
-  return { lower, upper };
+  return { lower, upper, relativeVariance: relative };
 }
 
 /** A forecast without a model, for when there is no time: one season ago, or the last value. */

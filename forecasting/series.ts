@@ -24,6 +24,8 @@ export interface SeriesForecast {
   readonly mean: Float64Array;
   readonly lower: Float64Array;
   readonly upper: Float64Array;
+  /** Of counts: variance of the negative binomial beyond its mean, over the square of the mean. */
+  readonly relativeVariance?: number;
 }
 
 /** Over a year of hours; beyond it no model here says more than its season. */

@@ -90,3 +90,29 @@ export function poissonDeviance(
   }
   return sum / actual.length;
 }
+
+/** P(Y < y) and P(Y ≤ y) of a negative binomial count, Poisson's where the variance is not above the mean. */
+export function countProbabilities(y: number, mean: number, variance: number): [below: number, upTo: number] {
+  if (!(mean > 0)) return [y > 0 ? 1 : 0, 1];
+  const excess = Math.max(0, variance - mean) / (mean * mean);
+  const shape = excess < 1e-9 ? Number.POSITIVE_INFINITY : 1 / excess;
+  const success = excess < 1e-9 ? 0 : mean / (mean + shape);
+  let probability = excess < 1e-9 ? Math.exp(-mean) : Math.exp(shape * Math.log1p(-success));
+  let below = 0;
+  for (let k = 1; k <= y; k++) {
+    below += probability;
+    probability *= excess < 1e-9 ? mean / k : (success * (shape + k - 1)) / k;
+  }
+  return [Math.min(1, below), Math.min(1, below + probability)];
+}
+
+/**
+ * How far a count lies between two quantiles: its probability integral transform, spread over the step that the
+ * distribution makes there (Czado, Gneiting and Held 2009). The mean of it is `to - from` for calibrated forecasts,
+ * which the share of counts inside an interval of whole numbers is not.
+ */
+export function spreadCoverage([below, upTo]: readonly [number, number], from: number, to: number): number {
+  const step = upTo - below;
+  if (step <= 0) return below >= from && below <= to ? 1 : 0;
+  return Math.max(0, Math.min(upTo, to) - Math.max(below, from)) / step;
+}

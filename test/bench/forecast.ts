@@ -4,79 +4,28 @@ import { cpus } from 'node:os';
 import { initSync, MSTL } from '@bsull/augurs/mstl';
 import type { DemandHistory } from '../../forecasting/demand.ts';
 import { ForecastPool } from '../../forecasting/pool.ts';
-import { predictSeries } from '../../forecasting/prediction.ts';
 import { systemClock } from '../../node/adapters/clock.ts';
 import type { Log } from '../../protocol/ports.ts';
 import { seededRandom } from '../../protocol/random.ts';
-import { absent, m4Hourly, type Sample } from './forecast-data.ts';
-import { intervalScore, meanAbsoluteError, naive2, naiveScale, smape } from './forecast-scores.ts';
+import { RING_BYTES } from '../../protocol/rings.ts';
+import { absent, m4Hourly } from './forecast-data.ts';
+import {
+  type Forecaster,
+  HORIZON,
+  LEVEL,
+  type M4Score,
+  presage,
+  row,
+  SHIFTS,
+  scoreM4,
+} from './forecast-m4.ts';
+import { modelLine, modelTable } from './forecast-models.ts';
 
-const HORIZON = 48;
-const DAY = 24;
-const LEVEL = 0.95;
-/** Points cut off the end before the hold-out: the last 48 points, and two further shifts. */
-export const SHIFTS = [0, 48, 96] as const;
 const RUNS = 3;
 /** Every so manieth series goes to the peer as well, which takes some 20 ms a series. */
 const PEER_STRIDE = 6;
 const EPOCH_SERIES = 10_000;
 const EPOCH_HOURS = 35 * 24;
-
-/** Forecast of one history: point forecasts, and the interval where there is one. */
-export type Forecaster = (
-  history: Float64Array,
-  seasons: readonly number[],
-) => { mean: ArrayLike<number>; lower?: ArrayLike<number>; upper?: ArrayLike<number> };
-
-export interface M4Score {
-  readonly smape: number;
-  readonly mase: number;
-  /** Mean of sMAPE and MASE, each relative to that of Naive2 on the same hold-out. */
-  readonly owa: number;
-  readonly coverage: number;
-  readonly msis: number;
-  readonly msPerSeries: number;
-}
-
-/** Scores a forecaster on one hold-out of M4 Hourly. */
-export function scoreM4(samples: readonly Sample[], shift: number, forecaster: Forecaster): M4Score {
-  const total = { smape: 0, mase: 0, naiveSmape: 0, naiveMase: 0, inside: 0, msis: 0, ms: 0 };
-  for (const { values, seasons } of samples) {
-    const n = values.length - shift - HORIZON;
-    const history = values.slice(0, n);
-    const actual = values.subarray(n, n + HORIZON);
-    const started = process.cpuUsage();
-    const { mean, lower, upper } = forecaster(history, seasons);
-    const { user, system } = process.cpuUsage(started);
-    total.ms += (user + system) / 1000;
-    const scale = naiveScale(history, DAY);
-    const naive = naive2(history, HORIZON, DAY);
-    total.smape += smape(actual, mean);
-    total.mase += meanAbsoluteError(actual, mean) / scale;
-    total.naiveSmape += smape(actual, naive);
-    total.naiveMase += meanAbsoluteError(actual, naive) / scale;
-    if (lower === undefined || upper === undefined) continue;
-    const { score, inside } = intervalScore(actual, lower, upper, LEVEL);
-    total.inside += inside;
-    total.msis += score / scale;
-  }
-  const n = samples.length;
-  return {
-    smape: total.smape / n,
-    mase: total.mase / n,
-    owa: (total.smape / total.naiveSmape + total.mase / total.naiveMase) / 2,
-    coverage: total.inside / n,
-    msis: total.msis / n,
-    msPerSeries: total.ms / n,
-  };
-}
-
-/** What `presage predict` does with a history. */
-export const presage: Forecaster = (values, seasons) =>
-  predictSeries(
-    { id: '', startMs: 0, stepMs: 3_600_000, values },
-    { horizon: HORIZON, seasons, level: LEVEL },
-  );
 
 const augurs: Forecaster = (values, seasons) => {
   const model = MSTL.ets([...seasons], { impute: true });
@@ -124,10 +73,13 @@ export async function run(options: { json: boolean }) {
   }
   say(row(`presage, ${few.length} series`, ours));
   say(row(`augurs MSTL, ${few.length} series`, peer));
+  const models = modelTable(samples);
+  for (const model of models) say(modelLine(model));
   const epoch = await epochOf(EPOCH_SERIES);
   say(
     `epoch of ${EPOCH_SERIES} series, one worker: cold ${epoch.coldMs.toFixed(0)} ms (${epoch.coldCpuMs.toFixed(0)} ms of processor), ` +
-      `next ${epoch.warmMs.toFixed(0)} ms; ${epoch.bytesPerSeries} bytes a series on its way`,
+      `next ${epoch.warmMs.toFixed(0)} ms; ${epoch.bytesPerSeries} bytes a series on its way to the worker, ` +
+      `${epoch.ringBytes} in the history, ${epoch.workerBytes} in the worker's memo`,
   );
   return {
     name: 'forecast',
@@ -142,15 +94,12 @@ export async function run(options: { json: boolean }) {
     coverage: mean(({ coverage }) => coverage),
     msis: mean(({ msis }) => msis),
     msPerSeries: mean(({ msPerSeries }) => msPerSeries),
+    models,
     sameSeries: { owa: ours.owa, peerOwa: peer.owa, msis: ours.msis, peerMsis: peer.msis },
     epoch,
     machine: cpus()[0]?.model ?? 'unknown',
   };
 }
-
-export const row = (name: string, score: M4Score): string =>
-  `${name.padEnd(32)} sMAPE ${score.smape.toFixed(3)}  MASE ${score.mase.toFixed(3)}  OWA ${score.owa.toFixed(4)}  ` +
-  `coverage ${score.coverage.toFixed(3)}  MSIS ${score.msis.toFixed(3)}  ${score.msPerSeries.toFixed(2)} ms`;
 
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
@@ -196,6 +145,7 @@ async function epochOf(count: number) {
   try {
     const request = { now, windowMs: 30_000, horizonMs: 600_000, level: 0.9 };
     await pool.forecastDemand(histories.slice(0, 200), request);
+    const before = process.memoryUsage.rss();
     const times: number[] = [];
     const work: number[] = [];
     for (const later of [0, 30_000]) {
@@ -206,6 +156,7 @@ async function epochOf(count: number) {
       const { user, system } = process.cpuUsage(used);
       work.push((user + system) / 1000);
     }
+    const after = process.memoryUsage.rss();
     return {
       series: count,
       coldMs: times[0]!,
@@ -213,6 +164,8 @@ async function epochOf(count: number) {
       warmMs: times[1]!,
       warmCpuMs: work[1]!,
       bytesPerSeries: (120 + 143 + EPOCH_HOURS + 12) * 8,
+      ringBytes: RING_BYTES,
+      workerBytes: Math.round((after - before) / count),
     };
   } finally {
     await pool.close();

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { exponentialSmoothing } from '../../../forecasting/models/exponential-smoothing.ts';
 import { predictSeries } from '../../../forecasting/prediction.ts';
-import { presage, SHIFTS, scoreM4 } from '../../bench/forecast.ts';
 import { absent, m4Hourly, nasaHourly, shopCounts } from '../../bench/forecast-data.ts';
+import { presage, SHIFTS, scoreM4 } from '../../bench/forecast-m4.ts';
 import { poissonDeviance } from '../../bench/forecast-scores.ts';
 
 const m4 = m4Hourly();

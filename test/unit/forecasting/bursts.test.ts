@@ -109,6 +109,17 @@ describe('BurstDetector', () => {
     }
   });
 
+  it('does not take it for one on counts of a minute either, at whatever time of day it ends', () => {
+    for (let i = 0; i < 24; i++) {
+      const detector = new BurstDetector(MINUTE_BURSTS);
+      const [from, to] = [30 * 3_600_000, (i % 2 === 0 ? 32 : 54) * 3_600_000];
+      const day = (ms: number) => 1 + 0.6 * Math.sin(2 * Math.PI * (ms / 86_400_000 + i / 24));
+      const rate = (ms: number) => (ms > from && ms <= to ? 0.004 : 0.4 * day(ms));
+      const { rises } = run(detector, 'k', 60_000, to + 7_200_000, rate);
+      expect(rises.filter((at) => at > to)).toEqual([]);
+    }
+  });
+
   it('finds a burst that comes during an outage of the rest, and after one', () => {
     const detector = new BurstDetector(FAST_BURSTS);
     const rises: string[] = [];
