@@ -8,10 +8,11 @@ import { checkSignature, signatureClaim, signatureQuery } from '../../../node/ht
 import { checkToken, mintToken } from '../../../node/http/access/token.ts';
 import { parseDate } from '../../../node/http/caching/date.ts';
 import { Directives } from '../../../node/http/caching/directives.ts';
-import { endToEnd, type Fields } from '../../../node/http/caching/fields.ts';
+import { endToEnd, type Fields, trailingFields } from '../../../node/http/caching/fields.ts';
 import { initialAge } from '../../../node/http/caching/freshness.ts';
 import { policyOf } from '../../../node/http/caching/policy.ts';
 import { parseRanges } from '../../../node/http/caching/ranges.ts';
+import { essence, type SearchVariance, searchVariance } from '../../../node/http/caching/search-variance.ts';
 import { storability } from '../../../node/http/caching/storability.ts';
 import { evaluate, parseTags, rangeHolds, renewed } from '../../../node/http/caching/validators.ts';
 import { favouriteLanguage, variantOf, varyNames } from '../../../node/http/caching/vary.ts';
@@ -69,6 +70,8 @@ const lowered = (raw: readonly string[]): Fields => endToEnd(raw);
 const keys = [{ id: 'k1', secret: new Uint8Array(32).fill(4) }];
 const rule = { dropParameters: ['utm_*', 'sid'], sortParameters: true, ignoreQuery: false };
 
+const IGNORES_A: SearchVariance = { names: new Set(['a']), allBut: false, ordered: true, id: '' };
+
 /** Everything that the edge reads from the head of a request. */
 function requestRead(input: Uint8Array): unknown {
   const [start = '', ...rest] = textOf(input).split('\n');
@@ -117,6 +120,8 @@ function responseRead(input: Uint8Array): unknown {
     mustHold(verdict.lifetime >= 0 && Number.isFinite(verdict.lifetime), 'a lifetime that is none');
   mustHold(initialAge(headers, NOW - 5, NOW) >= 0, 'a negative age');
   varyNames(headers);
+  searchVariance(headers);
+  trailingFields(Object.fromEntries(headers));
   const update = renewed(headers, [['etag', '"b"']]);
   mustHold(update.length <= headers.length + 1, 'an update has grown');
   return verdict.store ? 'stored' : verdict.why;
@@ -125,6 +130,14 @@ function responseRead(input: Uint8Array): unknown {
 function structured(input: Uint8Array): unknown {
   const value = textOf(input);
   policyOf([['cdn-cache-control', value]]);
+  const variance = searchVariance([['no-vary-search', value]]) ?? IGNORES_A;
+  const counted = essence(value, variance);
+  if (variance.names.size > 0 && !variance.allBut)
+    for (const name of variance.names)
+      mustHold(
+        essence(`${value}&${encodeURIComponent(name.toWellFormed())}=1`, variance) === counted || name === '',
+        'a parameter that makes no difference makes one',
+      );
   parseTags(value);
   parseDate(value, NOW);
   for (const parse of [parseDictionary, parseList, parseItem]) {
@@ -228,9 +241,13 @@ export const doorTargets: readonly Target[] = [
   },
   {
     ...{ name: 'structured-field', share: 3, shape: text, run: structured, maxBytes: 8_192 },
-    seeds: ['max-age=60, a;b=1, (1 2);c', '"text", :AQI=:, ?1, @1659578233, %"f%c3%bc"', 'W/"a", "b"'].map(
-      bytesOf,
-    ),
+    seeds: [
+      'max-age=60, a;b=1, (1 2);c',
+      '"text", :AQI=:, ?1, @1659578233, %"f%c3%bc"',
+      'W/"a", "b"',
+      'params=("a" "b+c" "d&e" "%c3%a9"), key-order',
+      'params, except=("id"), key-order=?0',
+    ].map(bytesOf),
     words: [':AA==:', '?0', '?1', '(', ')', ';a', '1.5', '@1', '%"', '*a/b'],
   },
   {
