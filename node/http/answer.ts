@@ -138,7 +138,7 @@ async function sendParts(
  */
 export function follow(response: ServerResponse, fields: Fields): void {
   if (fields.length === 0) return;
-  const trailers: Record<string, string | string[]> = {};
+  const trailers: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of fields)
     trailers[name] = trailers[name] === undefined ? value : [trailers[name], value].flat();
   response.addTrailers(trailers);

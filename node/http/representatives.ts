@@ -8,6 +8,8 @@ const PATHS_MAX = 4_096;
 const RULES_MAX = 4;
 /** Stored responses that stand for others. */
 const MEMBERS_MAX = 16_384;
+/** Longer rules are not followed. */
+const RULE_MAX = 1_024;
 /** Longer keys stand for themselves, so that clients cannot fill memory with them. */
 const KEY_MAX = 1_024;
 
@@ -33,7 +35,7 @@ export class Representatives {
 
   /** Notes that a response is stored under a key. */
   note(key: ResourceKey, key16: Key16, variance: SearchVariance): void {
-    if (key.length > KEY_MAX) return;
+    if (key.length > KEY_MAX || variance.id.length > RULE_MAX) return;
     const [path, query] = parted(key);
     const rules = this.#rules.get(path) ?? new Map<string, SearchVariance>();
     if (!rules.has(variance.id)) {

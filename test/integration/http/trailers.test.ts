@@ -16,6 +16,7 @@ beforeEach(async () => {
       ['X-Sum', '\xfc1'],
       ['x-list', 'a'],
       ['x-list', 'b'],
+      ['constructor', 'c'],
       ['set-cookie', 'a=1'],
       ['cache-control', 'no-store'],
     ]);
@@ -30,7 +31,7 @@ afterEach(async () => {
 
 const ask = (fields = '') =>
   rawExchange(under.port, `GET /a HTTP/1.1\r\nHost: www.example\r\n${fields}\r\n`, 150);
-const SECTION = '\r\n0\r\nx-sum: \xfc1\r\nx-list: a\r\nx-list: b\r\n\r\n';
+const SECTION = '\r\n0\r\nx-sum: \xfc1\r\nx-list: a\r\nx-list: b\r\nconstructor: c\r\n\r\n';
 
 describe('trailers', () => {
   it.each(['max-age=60', 'no-store'])('follow the answer that they came with: %s', async (value) => {
@@ -78,6 +79,7 @@ describe('trailers', () => {
     expect(Object.entries(trailers)).toEqual([
       ['x-sum', expect.anything()],
       ['x-list', 'a, b'],
+      ['constructor', 'c'],
     ]);
   });
 });
