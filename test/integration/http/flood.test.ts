@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Agent, request } from 'undici';
@@ -10,7 +11,7 @@ import { ONE } from './certificates.ts';
 import { startOrigin } from './origin.ts';
 
 /** Malformed messages, each on a connection of its own, and so many of these at a time. */
-const MALFORMED = 2_000;
+const MALFORMED = 1_000;
 const AT_A_TIME = 20;
 const CLIENTS = 8;
 const PATHS = 20;
@@ -94,6 +95,26 @@ it('gives real clients nothing but right answers while it is flooded with malfor
   await origin.close();
 });
 
+it('shows a client out that asks only to call off, and serves the others (CVE-2023-44487)', async () => {
+  const origin = await startOrigin((_message, response) => {
+    response.writeHead(200, { 'cache-control': 'no-store', 'content-length': 2 }).end('ok');
+  });
+  const under = await startEdge({ origin: origin.url });
+  const door = await under.edge.listen('127.0.0.1', 0, ONE);
+  const socket = connectTls(h2Options(door.port), () => socket.write(calledOff(5_000)));
+  socket.on('error', () => undefined);
+  const received: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => received.push(chunk));
+  await once(socket, 'close');
+  expect(lastStreamIn(Buffer.concat(received))).toBeLessThan(2 * 5_000);
+  const agent = new Agent({ allowH2: true, connect: { ca: ONE.certificate } });
+  const answer = await request(`https://127.0.0.1:${door.port}/real`, { dispatcher: agent });
+  expect([answer.statusCode, await answer.body.text()]).toEqual([200, 'ok']);
+  await agent.close();
+  await under.close();
+  await origin.close();
+});
+
 const h2Options = (port: number) => ({
   ...{ host: '127.0.0.1', port, ALPNProtocols: ['h2'], rejectUnauthorized: false },
 });
@@ -101,6 +122,31 @@ const h2Options = (port: number) => ({
 const SETTINGS = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
 const h2Garbage = (random: Parameters<typeof garbageFrames>[0]): Buffer =>
   Buffer.concat([SETTINGS, garbageFrames(random, 8)]);
+
+/** Requests over HTTP/2, each of them called off at once. */
+function calledOff(count: number): Buffer {
+  // GET, https, / and :authority, by the static table of HPACK (RFC 7541, appendix A).
+  const head = Buffer.from('\x82\x87\x84\x41\x0bwww.example', 'latin1');
+  const frames = [SETTINGS];
+  for (let n = 0; n < count; n += 1) {
+    const headers = Buffer.alloc(9);
+    headers.writeUIntBE(head.length, 0, 3);
+    // HEADERS with END_STREAM and END_HEADERS, then RST_STREAM with CANCEL.
+    headers.writeUInt16BE(0x0105, 3);
+    headers.writeUInt32BE(2 * n + 1, 5);
+    const reset = Buffer.from('\0\0\x04\x03\0\0\0\0\0\0\0\0\x08', 'latin1');
+    reset.writeUInt32BE(2 * n + 1, 5);
+    frames.push(headers, head, reset);
+  }
+  return Buffer.concat(frames);
+}
+
+/** The last stream that a GOAWAY says was taken (RFC 9113 §6.8); none if there is no such frame. */
+function lastStreamIn(bytes: Buffer): number {
+  for (let at = 0; at + 13 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3))
+    if (bytes[at + 3] === 7) return bytes.readUInt32BE(at + 9) & 0x7fff_ffff;
+  return Number.POSITIVE_INFINITY;
+}
 
 /** Sends bytes, reads whatever comes, and hangs up in the middle if nothing does. */
 function tell(socket: Socket, bytes: Buffer, ready: 'connect' | 'secureConnect'): Promise<void> {
