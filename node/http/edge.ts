@@ -90,7 +90,9 @@ class HttpEdge implements Edge {
     this.#lookup = new Lookup(context);
     this.#fills = new Fills(context);
     this.#server = new Server(context, this.#lookup, this.#fills);
-    this.#hits = new MemoryHits(context, this.#lookup, (...heard) => this.#observe(...heard));
+    this.#hits = new MemoryHits(context, this.#lookup, (client, request, resolved, at, answered) =>
+      this.#observe(client, request, resolved, at, answered),
+    );
     this.#clients = new Clients(context.deps.regionOf);
     const name = context.via.slice(4).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
     this.#ownVia = new RegExp(`(?:^|,)\\s*[\\w./]+ ${name}\\s*(?:,|$)`);

@@ -149,8 +149,12 @@ export class MemoryHits {
     stored.usedAt = now;
     this.#context.deps.index.touch(stored.replica);
     this.#told(client, request, resolved, now, {
-      ...{ status, bytes, hit: 'hit', size: stored.replica.size },
-      ...{ used: stored, setsCookie: stored.setsCookie },
+      status,
+      bytes,
+      hit: 'hit',
+      size: stored.replica.size,
+      used: stored,
+      setsCookie: stored.setsCookie,
     });
   }
 }

@@ -56,9 +56,13 @@ export class Wires {
   /** Head and body. */
   of(stored: StoredResponse, now: number, body: Uint8Array, persistence: string): Buffer | undefined {
     if (body.length > BODY_MAX) return undefined;
-    return this.#known(this.#whole, stored, now, () =>
-      Buffer.concat([this.#head(stored, now, persistence), body]),
-    );
+    const age = ageOf(stored, now);
+    const known = this.#whole.get(stored);
+    if (known?.age === age && known.bytes) return known.bytes;
+    const bytes =
+      known?.age === age ? Buffer.concat([this.#head(stored, now, persistence), body]) : undefined;
+    this.#whole.set(stored, { age, bytes });
+    return bytes;
   }
 
   /** Head, and the body as a file. Needs `direct`, which sends it. */
@@ -70,8 +74,14 @@ export class Wires {
     direct: Direct,
   ): LargeWire | undefined {
     if (body.length < FILE_MIN || body.length > FILE_BYTES_MAX) return undefined;
-    const head = this.#known(this.#heads, stored, now, () => this.#head(stored, now, persistence));
-    if (!head) return undefined;
+    const age = ageOf(stored, now);
+    const known = this.#heads.get(stored);
+    let head = known?.age === age ? known.bytes : undefined;
+    if (!head) {
+      if (known?.age === age) head = this.#head(stored, now, persistence);
+      this.#heads.set(stored, { age, bytes: head });
+      if (!head) return undefined;
+    }
     const { content } = stored.replica;
     let file = this.#files.get(content);
     if (!file) {
@@ -84,9 +94,14 @@ export class Wires {
 
   /** A 304. */
   notModified(stored: StoredResponse, now: number, persistence: string): Buffer | undefined {
-    return this.#known(this.#short, stored, now, () =>
-      dated(headText(304, stored.freshShortHead(now, this.#pop), persistence), stored),
-    );
+    const age = ageOf(stored, now);
+    const known = this.#short.get(stored);
+    if (known?.age === age && known.bytes) return known.bytes;
+    let bytes: Buffer | undefined;
+    if (known?.age === age)
+      bytes = dated(headText(304, stored.freshShortHead(now, this.#pop), persistence), stored);
+    this.#short.set(stored, { age, bytes });
+    return bytes;
   }
 
   /** Lets go of the files. */
@@ -97,21 +112,9 @@ export class Wires {
   #head(stored: StoredResponse, now: number, persistence: string): Buffer {
     return dated(headText(stored.replica.status, stored.freshHead(now, this.#pop), persistence), stored);
   }
-
-  #known(
-    known: LRUCache<StoredResponse, Wire>,
-    stored: StoredResponse,
-    now: number,
-    make: () => Buffer,
-  ): Buffer | undefined {
-    const age = Math.floor(stored.ageMs(now) / 1000);
-    const wire = known.get(stored);
-    if (wire?.age === age && wire.bytes) return wire.bytes;
-    const bytes = wire?.age === age ? make() : undefined;
-    known.set(stored, { age, bytes });
-    return bytes;
-  }
 }
+
+const ageOf = (stored: StoredResponse, now: number): number => Math.floor(stored.ageMs(now) / 1000);
 
 /** The head with its end, and a date if the stored response has none. */
 function dated(head: string, stored: StoredResponse): Buffer {
