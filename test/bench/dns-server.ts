@@ -82,3 +82,4 @@ const server = createDnsServer(
 );
 const { address } = await server.listen('127.0.0.1', 0);
 process.stdout.write(`${address.port}\n`);
+process.on('SIGTERM', () => process.exit(0));
