@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
+import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import { isIP, type Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import type { RegionId } from '../../protocol/ids.ts';
@@ -24,13 +24,14 @@ export class Clients {
   of(message: IncomingMessage): Client {
     // Over HTTP/2 each request has a stand-in for the socket; what lasts is the session.
     const { stream } = message as IncomingMessage & { stream?: ServerHttp2Stream };
-    return this.ofConnection(stream?.session ?? message.socket, message.socket);
+    return this.ofConnection(stream?.session ?? message.socket);
   }
 
-  /** The client of a connection, which `socket` or a stand-in for it knows the address of. */
-  ofConnection(connection: object, socket: Pick<Socket, 'remoteAddress'>): Client {
+  /** The client of a connection, be it a socket or a session of HTTP/2. */
+  ofConnection(connection: Socket | Http2Session): Client {
     const known = this.#known.get(connection);
     if (known) return known;
+    const socket = 'socket' in connection ? connection.socket : connection;
     const address = socket.remoteAddress ?? '';
     const client = { region: this.#regionOf(address), prefixHash: this.#hash(prefixOf(address)) };
     this.#known.set(connection, client);

@@ -1,10 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import {
+  constants,
   createSecureServer,
   type Http2SecureServer,
   type Http2ServerRequest,
   type Http2ServerResponse,
+  type IncomingHttpHeaders,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../../protocol/ports.ts';
@@ -37,6 +40,8 @@ export interface DoorDeps {
   readonly clock: Clock;
   /** Requests of HTTP/2 come in the same shape as those of HTTP/1.1. */
   readonly handle: (message: IncomingMessage, response: ServerResponse) => void;
+  /** Answers a request of HTTP/2 without a body from memory; false if it does not, and nothing was sent. */
+  readonly onStream: (stream: ServerHttp2Stream, method: string, url: string, raw: string[]) => boolean;
   /** See `LaneDeps`. */
   readonly again: LaneDeps['again'];
   /** Hears what was refused before it became a request. */
@@ -155,6 +160,8 @@ function secureServer(
       SNICallback: (name, chosen) => chosen(null, certificates.of(name)),
       allowHTTP1: true,
       maxSessionMemory: SESSION_MEMORY_MB,
+      // An origin may say twice what may be said but once; clients of HTTP/1.1 get it as it is too.
+      strictSingleValueFields: false,
       settings: { maxConcurrentStreams: STREAMS_MAX, maxHeaderListSize: HEADER_BYTES_MAX, enablePush: false },
     },
     (message, response) => {
@@ -162,6 +169,18 @@ function secureServer(
       deps.handle(message as unknown as IncomingMessage, response as unknown as ServerResponse);
     },
   );
+  // What is not answered at once goes to Node's request and response objects.
+  const [further] = server.listeners('stream') as [(...heard: StreamHeard) => void];
+  server.removeAllListeners('stream');
+  server.on('stream', (...heard: StreamHeard) => {
+    const [stream, { ':method': method, ':path': path }, flags, raw] = heard;
+    if (method === 'GET' && path !== undefined && (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) {
+      stream.on('error', ignore);
+      if (deps.onStream(stream, method, path, raw)) return;
+      stream.off('error', ignore);
+    }
+    further(...heard);
+  });
   server.on('session', (session) => {
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
@@ -176,6 +195,9 @@ function secureServer(
     },
   };
 }
+
+type StreamHeard = [stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, raw: string[]];
+const ignore = (): void => undefined;
 
 /** What the answers of HTTP/2 lack of those of HTTP/1.1, as far as the edge uses it. */
 function adapt(response: Http2ServerResponse<Http2ServerRequest>): void {

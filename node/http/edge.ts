@@ -18,7 +18,7 @@ import {
   type Resolved,
 } from './context.ts';
 import { openDirect } from './direct.ts';
-import { type Listening, openDoor } from './door.ts';
+import { type DoorDeps, type Listening, openDoor } from './door.ts';
 import { Fills } from './fills.ts';
 import { hostName } from './key.ts';
 import type { Lane, LaneMessage } from './lane.ts';
@@ -34,6 +34,9 @@ const REFUSED_METHODS = new Set(['TRACE', 'TRACK', 'CONNECT', 'PURGE']);
 
 /** Requests that are known word for word, some 2 KB each. */
 const REQUESTS_MAX = 2_048;
+
+/** As much of a TLS connection as a request looks at. */
+const SECURE = { encrypted: true };
 
 interface Known {
   readonly request: EdgeRequest;
@@ -108,6 +111,7 @@ class HttpEdge implements Edge {
         clock: deps.clock,
         handle: this.#handle,
         again: this.#again,
+        onStream: this.#onStream,
         refused: (code) => deps.metrics.count('presage_edge_refused_total', { code }),
       },
     );
@@ -199,7 +203,27 @@ class HttpEdge implements Edge {
       this.#requests.delete(text);
       return false;
     }
-    return this.#hits.again(lane, this.#clients.ofConnection(lane.socket, lane.socket), request, resolved);
+    return this.#hits.again(lane, this.#clients.ofConnection(lane.socket), request, resolved);
+  };
+
+  readonly #onStream: DoorDeps['onStream'] = (stream, method, url, rawHeaders) => {
+    const { session } = stream;
+    if (!session || stream.destroyed) return false;
+    try {
+      const message = { method, url, rawHeaders, httpVersionMajor: 2, socket: SECURE };
+      const request = new EdgeRequest(message as unknown as IncomingMessage);
+      const resolved = this.#admit(request);
+      const client = this.#clients.ofConnection(session);
+      return this.#hits.onStream(stream, client, request, resolved);
+    } catch (error) {
+      // Whoever takes the request next comes to the same, and says so.
+      if (!stream.headersSent) return false;
+      const failure = coded(error);
+      this.#context.deps.metrics.count('presage_edge_refused_total', { code: failure.code });
+      this.#context.deps.log.error('A request failed', { reason: failure.stack ?? failure.message });
+      stream.destroy();
+      return true;
+    }
   };
 
   /** Site, key and leave for a request; throws the reason of a refusal. */
@@ -266,6 +290,11 @@ class HttpEdge implements Edge {
     // A body that nobody reads would be taken for the next request.
     if (!message.complete && !message.readableEnded && message.httpVersionMajor === 1)
       response.shouldKeepAlive = false;
-    refuse(response, failure, pop, undefined, typeof status === 'number' ? status : undefined);
+    try {
+      refuse(response, failure, pop, undefined, typeof status === 'number' ? status : undefined);
+    } catch {
+      // What was to be answered is no answer, and stands in the way of any other.
+      response.destroy();
+    }
   }
 }

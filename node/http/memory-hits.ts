@@ -1,4 +1,5 @@
-import type { ServerResponse } from 'node:http';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import { CHUNK_BYTES } from '../../protocol/ports.ts';
 import type { Answered } from './answered.ts';
 import { evaluate, type Precondition } from './caching/validators.ts';
@@ -71,6 +72,29 @@ export class MemoryHits {
     const now = this.#context.deps.demand.now();
     const stored = this.#select(request, resolved, now);
     return stored !== undefined && this.#ready(lane, client, request, resolved, stored, now);
+  }
+
+  /** The same on a stream of HTTP/2, without Node's request and response objects, which cost as much as all the rest. */
+  onStream(stream: ServerHttp2Stream, client: Client, request: EdgeRequest, resolved: Resolved): boolean {
+    const { deps, pop } = this.#context;
+    const now = deps.demand.now();
+    const stored = this.#select(request, resolved, now);
+    if (!stored) return false;
+    const { replica } = stored;
+    const verdict = request.conditional ? this.#verdict(request, stored) : 'proceed';
+    if (verdict === 'failed') return false;
+    if (verdict === 'not-modified') {
+      const head = headersOf(304, stored.freshShortHead(now, pop));
+      stream.respond(head, { endStream: true });
+      this.#tell(client, request, resolved, stored, now, 304, 0);
+      return true;
+    }
+    const bytes = deps.blobs.peek(replica.content);
+    if (!bytes || bytes.length > CHUNK_BYTES) return false;
+    stream.respond(headersOf(replica.status, stored.freshHead(now, pop)));
+    stream.end(bytes);
+    this.#tell(client, request, resolved, stored, now, replica.status, bytes.length);
+    return true;
   }
 
   #select(request: EdgeRequest, resolved: Resolved, now: number): StoredResponse | undefined {
@@ -157,4 +181,25 @@ export class MemoryHits {
       setsCookie: stored.setsCookie,
     });
   }
+}
+
+/** Fields that are of a connection of HTTP/1.1, and that a message of HTTP/2 must not have (RFC 9113 §8.2.2). */
+const OF_CONNECTION = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Fields as a stream of HTTP/2 takes them; those that come more than once as lists. */
+function headersOf(status: number, fields: readonly string[]): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = { ':status': status };
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    const name = fields[at]!;
+    if (OF_CONNECTION.has(name)) continue;
+    const before = headers[name];
+    headers[name] = before === undefined ? fields[at + 1] : [before, fields[at + 1]!].flat().map(String);
+  }
+  return headers;
 }

@@ -3,6 +3,7 @@ import { request as ask } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Listening } from '../../../node/http/door.ts';
+import { key16Of, type ResourceKey } from '../../../protocol/ids.ts';
 import { type EdgeUnderTest, startEdge } from '../../edge-under-test.ts';
 import { ONE, TWO } from './certificates.ts';
 import { type OriginUnderTest, rawExchange, startOrigin } from './origin.ts';
@@ -131,6 +132,41 @@ describe('the edge over HTTP/2', () => {
     expect((await get2('/1', { 'if-none-match': '"a"' })).status).toBe(304);
     expect((await get2('/1', { ':method': 'HEAD' })).body).toHaveLength(0);
     expect(origin.seen).toHaveLength(6);
+  });
+
+  it('counts every hit from memory, and serves none that was purged', async () => {
+    let version = 'a';
+    origin.handler = (message, response) => {
+      const fields = { 'cache-control': 'max-age=60', etag: `"${version}"`, 'x-two': ['1', '2'] };
+      // An origin may say twice what HTTP/2 servers of Node say but once.
+      const odd: Record<string, string[]> =
+        message.url === '/odd'
+          ? { 'last-modified': ['x', 'y'], age: ['0', '0'], te: ['gzip'], 'http2-settings': ['x'] }
+          : {};
+      response.writeHead(200, { ...fields, ...odd, 'content-length': 2_000 }).end(version.repeat(2_000));
+    };
+    for (const path of ['/plain', '/odd']) {
+      version = 'a';
+      const key16 = key16Of(`www.example${path}` as ResourceKey, under.site.secret);
+      await get2(path);
+      await expect.poll(() => under.index.get(key16).length).toBe(1);
+      const before = under.observations.length;
+      for (let time = 0; time < 5; time += 1) {
+        const { status, body, fields } = await get2(path);
+        expect([status, body.toString()]).toEqual([200, 'a'.repeat(2_000)]);
+        expect(fields).toMatchObject({ 'x-two': '1, 2', etag: '"a"', 'content-length': '2000' });
+        expect(fields['cache-status']).toMatch(/^"pop-1"; hit; ttl=/);
+        const known = await get2(path, { 'if-none-match': '"a"' });
+        expect([known.status, known.body.length, known.fields.etag]).toEqual([304, 0, '"a"']);
+        expect((await get2(path, { 'if-none-match': '"b"' })).status).toBe(200);
+      }
+      await expect.poll(() => under.observations.length - before).toBe(15);
+      for (const { hit } of under.observations.slice(before)) expect(hit).toBe('hit');
+      version = 'b';
+      under.index.purge(key16);
+      for (let time = 0; time < 3; time += 1)
+        expect((await get2(path, { 'if-none-match': '"a"' })).body.toString()).toBe('b'.repeat(2_000));
+    }
   });
 
   it('joins split cookies, sends bodies on, and refuses what contradicts itself', async () => {
