@@ -50,7 +50,10 @@ export function predictSeries(series: Series, request: ForecastRequest): SeriesF
   let level = 0;
   for (const value of recent) level += value / recent.length;
   const reach = (residuals.length - 1) * selection.options.spacing + (residuals[0]?.length ?? 0);
-  const seen = Math.min(1, reach / (SEASONS_SEEN * (selection.seasons[0] ?? 1)));
+  // A season that the series does not hold yet is one that its hold-outs have seen little of.
+  const asked = Math.min(...request.seasons.filter((season) => season > 1));
+  const season = selection.seasons[0] ?? (Number.isFinite(asked) ? asked : 1);
+  const seen = Math.min(1, reach / (SEASONS_SEEN * season));
   const interval = conformalInterval(
     { mean, residuals, fitted, level: Math.max(level, 1e-9), seen },
     request.level,

@@ -96,10 +96,11 @@ export function select(
     class: 'seasonal',
     models: seasonalModels(n >= OLD_SEASONS * usable.at(-1)!, lean),
     seasons: usable.length > 1 ? [short, usable.at(-1)!] : [short],
-    // Hold-outs a whole season apart judge each horizon at the same time of day as the forecast.
+    // Hold-outs a whole season apart judge each horizon at the same time of day as the forecast; those of a shorter
+    // horizon are spread over one season, lest a few quiet hours speak for all.
     options: {
       holdouts,
-      spacing: short <= horizon ? short : spacing,
+      spacing: short <= horizon ? short : Math.max(spacing, Math.ceil(short / holdouts)),
       power: 5,
       blocks: 3,
       metric: 'relative',
