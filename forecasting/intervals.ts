@@ -11,6 +11,8 @@ export interface IntervalInput {
   readonly level: number;
   /** Share (0 … 1) of the times that matter which the hold-outs lie in: few hours of one day show little. */
   readonly seen?: number;
+  /** Whether a season was asked for that the series is too short to show. */
+  readonly blind?: boolean;
 }
 
 export interface Interval {
@@ -31,6 +33,8 @@ const SIDE_LEAST = 0.3;
 const WIDEN = 2;
 /** … and by up to this where they lie close together. */
 const WIDEN_UNSEEN = 0.2;
+/** … and by so much where a season is yet to be seen at all. */
+const WIDEN_BLIND = 0.5;
 /** A forecast near zero is scaled as if it were this share of the level. */
 const LEVEL_SHARE = 0.05;
 
@@ -60,7 +64,8 @@ export function conformalInterval(input: IntervalInput, coverage: number): Inter
   const both = quantile(magnitudes, coverage);
   const below = Math.max(SIDE_LEAST, -quantile(z, (1 - coverage) / 2));
   const above = Math.max(SIDE_LEAST, quantile(z, (1 + coverage) / 2));
-  const widen = 1 + WIDEN / residuals.length + WIDEN_UNSEEN * (1 - (input.seen ?? 1));
+  const widen =
+    1 + WIDEN / residuals.length + WIDEN_UNSEEN * (1 - (input.seen ?? 1)) + (input.blind ? WIDEN_BLIND : 0);
   const left = widen * (SKEW * below + (1 - SKEW) * both);
   const right = widen * (SKEW * above + (1 - SKEW) * both);
   const lower = new Float64Array(horizon);

@@ -54,8 +54,9 @@ export function predictSeries(series: Series, request: ForecastRequest): SeriesF
   const asked = Math.min(...request.seasons.filter((season) => season > 1));
   const season = selection.seasons[0] ?? (Number.isFinite(asked) ? asked : 1);
   const seen = Math.min(1, reach / (SEASONS_SEEN * season));
+  const blind = selection.seasons.length === 0 && Number.isFinite(asked);
   const interval = conformalInterval(
-    { mean, residuals, fitted, level: Math.max(level, 1e-9), seen },
+    { mean, residuals, fitted, level: Math.max(level, 1e-9), seen, blind },
     request.level,
   );
   return { id: series.id, model: combination.model, mean, ...interval };

@@ -79,7 +79,7 @@ export async function run(options: { json: boolean }) {
   say(
     `epoch of ${EPOCH_SERIES} series, one worker: cold ${epoch.coldMs.toFixed(0)} ms (${epoch.coldCpuMs.toFixed(0)} ms of processor), ` +
       `next ${epoch.warmMs.toFixed(0)} ms; ${epoch.bytesPerSeries} bytes a series on its way to the worker, ` +
-      `${epoch.ringBytes} in the history, ${epoch.workerBytes} in the worker's memo`,
+      `${epoch.ringBytes} in the history, ${epoch.residentBytes} of resident memory more after both`,
   );
   return {
     name: 'forecast',
@@ -165,7 +165,7 @@ async function epochOf(count: number) {
       warmCpuMs: work[1]!,
       bytesPerSeries: (120 + 143 + EPOCH_HOURS + 12) * 8,
       ringBytes: RING_BYTES,
-      workerBytes: Math.round((after - before) / count),
+      residentBytes: Math.round((after - before) / count),
     };
   } finally {
     await pool.close();
