@@ -75,7 +75,7 @@ export const KEYS = {
   'http.direct': key(
     KINDS.direct,
     'auto',
-    'Whether answers from memory go to the system past the streams of Node: auto where it can be had (64-bit Linux, package koffi), or off.',
+    'Whether answers from memory go to the system past the streams of Node: auto where it can be had (64-bit Linux, package koffi), which takes up to 32 MiB more for the hottest large ones, or off.',
   ),
   'dns.listen': key(
     KINDS.endpoints,

@@ -1,7 +1,8 @@
+import { fstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadSystemCalls, type SystemCalls } from '../../../node/adapters/system-calls.ts';
-import { proves } from '../../../node/http/direct.ts';
+import { Direct, proves } from '../../../node/http/direct.ts';
 import { key16Of, type ResourceKey } from '../../../protocol/ids.ts';
 import { type EdgeUnderTest, startEdge } from '../../edge-under-test.ts';
 import { type OriginUnderTest, startOrigin } from './origin.ts';
@@ -23,6 +24,26 @@ describe.runIf(calls)('sending past the streams', () => {
       { recv: () => -1 },
     ];
     for (const each of wrong) expect(proves({ ...real, ...each }), Object.keys(each)[0]).toBe(false);
+  });
+});
+
+describe.runIf(calls)('a file of memory', () => {
+  it('is there until the last who sends from it has let go', () => {
+    const closed: number[] = [];
+    const close = (fd: number) => {
+      closed.push(fd);
+      return calls!.close(fd);
+    };
+    const direct = new Direct({ ...calls!, close });
+    const bytes = Buffer.from('content');
+    const file = direct.file(bytes)!;
+    expect(file.size).toBe(bytes.length);
+    file.hold();
+    file.release();
+    expect(fstatSync(file.fd).size).toBe(bytes.length);
+    expect(closed).toEqual([]);
+    file.release();
+    expect(closed).toEqual([file.fd]);
   });
 });
 
