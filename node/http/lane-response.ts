@@ -2,6 +2,9 @@ import { EventEmitter } from 'node:events';
 import { STATUS_CODES, validateHeaderName, validateHeaderValue } from 'node:http';
 import type { Lane } from './lane.ts';
 
+/** A body of this length at most is copied behind its head, so that both go in one call. */
+const JOINED_MAX = 64 * 1024;
+
 const bodiless = (status: number): boolean => status === 204 || status === 304 || status < 200;
 
 /** Status line, fields and how long the connection lasts, without the empty line. Throws on what no header may hold. */
@@ -91,6 +94,14 @@ export class LaneResponse {
         return false;
       }
     }
+    if (!this.#chunked) {
+      if (this.#head === '') return socket.write(bytes);
+      if (bytes.length <= JOINED_MAX) {
+        const head = Buffer.from(this.#head, 'latin1');
+        this.#head = '';
+        return this.#host.send(Buffer.concat([head, bytes]));
+      }
+    }
     socket.cork();
     this.#flush();
     if (this.#chunked) socket.write(`${bytes.length.toString(16)}\r\n`, 'latin1');
@@ -106,11 +117,16 @@ export class LaneResponse {
     if (!this.headersSent)
       this.writeHead(200, ['content-length', String(body === undefined ? 0 : Buffer.byteLength(body))]);
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-    socket.cork();
-    if (bytes) this.write(bytes);
-    this.#flush();
-    if (this.#chunked) socket.write(`0\r\n${this.#trailers}\r\n`, 'latin1');
-    socket.uncork();
+    if (this.#chunked) {
+      socket.cork();
+      if (bytes) this.write(bytes);
+      this.#flush();
+      socket.write(`0\r\n${this.#trailers}\r\n`, 'latin1');
+      socket.uncork();
+    } else {
+      if (bytes) this.write(bytes);
+      this.#flush();
+    }
     this.writableFinished = true;
     // Less than was announced would leave the client waiting for the rest.
     if (!this.#silent && this.#left !== undefined && this.#left > 0) socket.destroy();
@@ -158,6 +174,7 @@ export class LaneResponse {
     if (this.#head === '') return !this.#host.socket.writableNeedDrain;
     const head = this.#head;
     this.#head = '';
-    return this.#host.socket.write(head, 'latin1');
+    if (this.#chunked) return this.#host.socket.write(head, 'latin1');
+    return this.#host.send(Buffer.from(head, 'latin1'));
   }
 }

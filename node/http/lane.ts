@@ -84,7 +84,7 @@ export class Lane {
 
   /** A whole response, head and body, that has been put together before. */
   sendWhole(wire: Buffer): void {
-    this.#send(wire, false);
+    this.send(wire);
     this.finished();
   }
 
@@ -92,7 +92,7 @@ export class Lane {
   sendFile(head: Buffer, parts: FileSendParts): void {
     const sending = new FileSend(this, parts);
     this.#response = sending;
-    this.#send(head, true);
+    this.send(head, true);
     sending.go();
   }
 
@@ -107,13 +107,13 @@ export class Lane {
     else if (!this.#reading && !socket.writableNeedDrain) this.#goOn();
   }
 
-  /** To the system itself, if nothing waits before it, and what is left to the stream. */
-  #send(bytes: Buffer, more: boolean): void {
+  /** To the system itself, if nothing waits before it, and what is left to the stream, whose word on room it gives. */
+  send(bytes: Buffer, more = false): boolean {
     const { socket } = this;
     const { direct } = this.#deps;
-    const fd = direct && socket.writableLength === 0 ? this.#adopted.fd() : -1;
+    const fd = direct && socket.writableLength === 0 && !socket.writableEnded ? this.#adopted.fd() : -1;
     const taken = direct && fd >= 0 ? direct.send(fd, bytes, more) : 0;
-    if (taken < bytes.length) socket.write(taken === 0 ? bytes : bytes.subarray(taken));
+    return taken === bytes.length || socket.write(taken === 0 ? bytes : bytes.subarray(taken));
   }
 
   readonly #received = (inbox: Buffer, length: number): void => {
