@@ -32,6 +32,13 @@ import { bytes, popId, rows } from './wire/schemas.ts';
 /** Headers with certificates that are kept; those that change the roster are kept for ever. */
 const KEPT_HEADERS = 1_024;
 const KEPT_SNAPSHOTS = 2;
+/**
+ * Headers of one DECISION at most; where a newcomer has more changes of the roster to follow it is told them in parts,
+ * or a large cluster that has lived long could let nobody in any more.
+ */
+const PART_BYTES = 2 << 20;
+/** A signature with its slot. */
+const SIGNATURE_BYTES = 70;
 
 const HEADER_ROW = {
   name: 'header row',
@@ -76,6 +83,13 @@ interface Kept {
   readonly changes: boolean;
 }
 
+/** How far a way that is told in parts has been followed. */
+interface Way {
+  readonly roster: readonly PopId[];
+  readonly changes: Verified['changes'];
+  readonly last: number;
+}
+
 /** What has been decided: the tip with its state, and the headers from which a newcomer can verify it. */
 export class DecidedChain {
   readonly #options: ChainOptions;
@@ -85,6 +99,7 @@ export class DecidedChain {
   /** Members at the tip's height, and from the next on. */
   #before: readonly PopId[];
   #roster: readonly PopId[];
+  #way: Way | undefined;
 
   constructor(options: ChainOptions) {
     this.#options = options;
@@ -98,6 +113,11 @@ export class DecidedChain {
 
   get roster(): readonly PopId[] {
     return this.#roster;
+  }
+
+  /** The height from which on headers are lacking: beyond the tip where a part of the way there is followed. */
+  get lacking(): number {
+    return (this.#way?.last ?? this.height) + 1;
   }
 
   get hash(): Digest {
@@ -136,6 +156,7 @@ export class DecidedChain {
     changes: Verified['changes'],
   ): AgreementWrite[] {
     const writes: AgreementWrite[] = [];
+    this.#way = undefined;
     for (const { header, bytes: raw, cert: signatures } of changes) {
       writes.push(this.#keep(header.height, { bytes: raw, cert: signatures, changes: true }));
     }
@@ -161,45 +182,40 @@ export class DecidedChain {
     return writes;
   }
 
-  /** What a PoP at `height` lacks; nothing if it lacks nothing. */
+  /** What a PoP at `height` lacks, or the first part of it, which has no tip; nothing if it lacks nothing. */
   answer(height: number): Omit<DecisionMessage, 'kind' | 'held'> | undefined {
     const tip = this.#tip;
     if (!tip || height > this.height) return undefined;
     const headers: Certified[] = [];
+    let length = 0;
     for (const [at, kept] of this.#headers) {
-      if (at >= height && at < this.height && kept.changes && headers.length < MAX_HEADERS) {
-        headers.push([kept.bytes, kept.cert]);
+      if (at < height || at >= this.height || !kept.changes) continue;
+      length += kept.bytes.length + SIGNATURE_BYTES * kept.cert.length;
+      if (headers.length > 0 && (length > PART_BYTES || headers.length >= MAX_HEADERS)) {
+        return { headers, snapshot: new Uint8Array(0), tip: undefined };
       }
+      headers.push([kept.bytes, kept.cert]);
     }
     const { bytes: raw, cert } = this.#headers.get(this.height)!;
     return { headers, snapshot: tip.state, tip: [raw, cert] };
   }
 
   /**
-   * Follows the certificates of a DECISION from the roster known here to its tip. Undefined if it is of the past.
-   * Fails with `WIRE_*`: too few signatures, a state that does not hash to what the header says, another chain.
+   * Follows the certificates of a DECISION from the roster known here to its tip. Undefined if it is of the past, or
+   * a part of the way: then `lacking` has risen. Fails with `WIRE_*`: too few signatures, a state that does not hash
+   * to what the header says, another chain.
    */
   verify(message: DecisionMessage): Verified | undefined {
-    if (!message.tip) return undefined;
+    if (!message.tip) {
+      if (message.headers.length > 0) this.#way = this.#follow(message.headers, this.#way, undefined);
+      return undefined;
+    }
     const [raw, cert] = message.tip;
     const header = decodeHeader(raw);
     const next = this.height + 1;
     if (header.height < next) return undefined;
-    let roster = this.#roster;
-    let last = this.height;
-    const changes: Verified['changes'][number][] = [];
-    for (const [bytesOfChange, signatures] of message.headers) {
-      const change = decodeHeader(bytesOfChange);
-      if (change.height < next) continue;
-      if (change.height <= last || change.height >= header.height || !change.roster) {
-        throw new PresageError('WIRE_SCHEMA', 'DECISION: headers out of order');
-      }
-      if (change.height === next) this.#descends(change);
-      const valid = this.#signatures(change, bytesOfChange, signatures, roster, false);
-      changes.push({ header: change, bytes: bytesOfChange, cert: valid });
-      roster = change.roster;
-      last = change.height;
-    }
+    const way = this.#way && this.#way.last < header.height ? this.#way : undefined;
+    const { roster, changes } = this.#follow(message.headers, way, header.height);
     if (header.height === next) this.#descends(header);
     const valid = this.#signatures(header, raw, cert, roster, header.height > next);
     if (digestOf(message.snapshot) !== header.stateHash) {
@@ -207,6 +223,26 @@ export class DecidedChain {
     }
     const built = { header, bytes: raw, hash: digestOf(raw), state: message.snapshot, operations: [] };
     return { built, cert: valid, roster, changes, final: valid.length >= quorumOf(roster.length).quorum };
+  }
+
+  /** Goes on from `way`, or from the tip here, along headers that change the roster, all of them before `end`. */
+  #follow(headers: readonly Certified[], way: Way | undefined, end = Number.POSITIVE_INFINITY): Way {
+    let { roster, last } = way ?? { roster: this.#roster, last: this.height };
+    const start = last;
+    const changes = [...(way?.changes ?? [])];
+    for (const [raw, signatures] of headers) {
+      const header = decodeHeader(raw);
+      if (header.height <= start) continue;
+      if (header.height <= last || header.height >= end || !header.roster) {
+        throw new PresageError('WIRE_SCHEMA', 'DECISION: headers out of order');
+      }
+      if (header.height === this.height + 1) this.#descends(header);
+      const cert = this.#signatures(header, raw, signatures, roster, false);
+      changes.push({ header, bytes: raw, cert });
+      roster = header.roster;
+      last = header.height;
+    }
+    return { roster, changes, last };
   }
 
   #descends(header: Header): void {

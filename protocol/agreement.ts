@@ -82,7 +82,7 @@ export class Agreement extends HeightSequence {
         this.fault(input.code, undefined);
         break;
       case 'peer':
-        if (this.slots.has(input.peer)) this.send(input.peer, { kind: 'sync', height: this.epoch.height });
+        if (this.slots.has(input.peer)) this.send(input.peer, { kind: 'sync', height: this.chain.lacking });
         break;
       case 'operation':
         if (!this.operations.add(input.operation, input.purpose)) this.fault('MAILBOX_FULL', undefined);
@@ -144,7 +144,7 @@ export class Agreement extends HeightSequence {
     this.speech.again(now);
     this.knocking.at = this.active ? NEVER : now;
     for (const peer of this.chain.roster) {
-      if (peer !== this.options.self) this.send(peer, { kind: 'sync', height: this.epoch.height });
+      if (peer !== this.options.self) this.send(peer, { kind: 'sync', height: this.chain.lacking });
     }
   }
 
@@ -241,8 +241,12 @@ export class Agreement extends HeightSequence {
   #takeDecision(from: PopId, message: DecisionMessage, now: number): void {
     this.#takeReport(from, message.held, now);
     if (this.isDiverged) return;
+    const before = this.chain.lacking;
     const verified = this.chain.verify(message);
     this.stale = true;
+    // A part of a long way: whoever has told it has the rest.
+    if (!verified && this.chain.lacking > before)
+      this.send(from, { kind: 'sync', height: this.chain.lacking });
     if (!verified) return;
     const { built, cert, final } = verified;
     const active = this.active;
@@ -279,14 +283,14 @@ export class Agreement extends HeightSequence {
   #onTime(now: number): void {
     this.journal.tick(now);
     const asked = this.catchUp.ask(now);
-    if (asked) this.send(asked, { kind: 'sync', height: this.epoch.height });
+    if (asked) this.send(asked, { kind: 'sync', height: this.chain.lacking });
     if (now >= this.knocking.at && !this.isDiverged) {
       const { self } = this.options;
       const members = this.chain.roster.filter((pop) => pop !== self);
       for (const member of this.knocking.due(now, members, KNOCKS)) {
         const { operation } = this.knocking;
         if (operation && !this.slots.has(self)) this.send(member, { kind: 'join', operation });
-        this.send(member, { kind: 'sync', height: this.epoch.height });
+        this.send(member, { kind: 'sync', height: this.chain.lacking });
       }
     }
     if (now >= this.degradedAt) {
