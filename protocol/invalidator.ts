@@ -19,6 +19,7 @@ import {
 } from './messages/purge.ts';
 import type { Verdict } from './ports.ts';
 import type { SignedPurge } from './purge.ts';
+import { PurgeAudience } from './purge-audience.ts';
 import { answerCompare, answerFetch, PurgeExchange } from './purge-exchange.ts';
 import { PurgeIntake, type Taken } from './purge-intake.ts';
 import type { PurgeCallUnderWay, PurgePeer } from './purge-peer.ts';
@@ -54,6 +55,7 @@ export class Invalidator {
   readonly #intake: PurgeIntake;
   readonly #writes = new PurgeWrites();
   readonly #waiters: PurgeWaiters;
+  readonly #audience: PurgeAudience;
   #effects: InvalidatorEffect[] = [];
   #now = 0;
   #token = 0;
@@ -67,7 +69,9 @@ export class Invalidator {
     this.#options = options;
     this.#invalidations = options.invalidations;
     this.#intake = new PurgeIntake(options);
-    this.#waiters = new PurgeWaiters(options.roster ?? (() => []));
+    const roster = options.roster ?? (() => []);
+    this.#waiters = new PurgeWaiters(roster);
+    this.#audience = new PurgeAudience(options.invalidations.self, roster);
     this.#alone = options.alone;
     this.#reconciled = options.alone && !options.damaged;
     this.#writes.owe(options.unwritten ?? []);
@@ -128,7 +132,9 @@ export class Invalidator {
     try {
       const purges = decodePurgeGossip(bytes).map((sealed) => this.#intake.open(sealed));
       if (purges.some((purge) => purge.issuer !== author)) throw new PresageError('WIRE_ORIGIN');
-      this.#learn(purges, author);
+      const { fresh } = this.#learn(purges, author);
+      const relayed = fresh.length > 0 ? this.#audience.relayed(author) : [];
+      for (const peer of relayed) if (this.#peers.has(peer)) this.#push(peer, fresh);
       return { verdict: { verdict: 'accept' }, effects: this.#take() };
     } catch (error) {
       const { code } = coded(error, 'WIRE_SCHEMA');
@@ -195,7 +201,7 @@ export class Invalidator {
     this.#effects.push({ type: 'applied', purges });
     this.#effects.push({ type: 'publish', bytes: encodePurgeGossip(purges) });
     if (removes.length > 0) this.#persist([], removes);
-    for (const peer of this.#peers.keys()) this.#push(peer, purges);
+    for (const peer of this.#audience.ofOwn(this.#peers.keys(), order.wait)) this.#push(peer, purges);
     const waitMs = order.wait ? (order.waitMs ?? WAIT_DEADLINE_MS) : 0;
     this.#waiters.add(token, purges[0]!, since, this.#now + waitMs);
   }
@@ -247,7 +253,8 @@ export class Invalidator {
 
   #takePush(token: number, from: PopId, sealed: readonly SealedPurge[]): void {
     const { fresh, known } = this.#learn(this.#open(sealed, from), from);
-    if (fresh.some((purge) => purge.issuer !== from)) this.#spread(from);
+    const isNews = (one: SignedPurge) => one.issuer !== from && !this.#audience.isOnItsWay(one, this.#now);
+    if (fresh.some(isNews)) this.#spread(from);
     const bytes = encodePurgeReply({ kind: 'push', acknowledged: known });
     // Also what is not new waits: it may be superseded by a purge that is not on disk yet.
     this.#writes.whenDurable(
@@ -369,7 +376,10 @@ export class Invalidator {
   }
 
   #settle(): void {
-    for (const { token, result } of this.#waiters.settle([...this.#peers.keys()], this.#now)) {
+    if (this.#waiters.size === 0) return;
+    const awaited = new Set(this.#peers.keys());
+    for (const call of this.#calls.values()) if (call.kind === 'push') awaited.add(call.peer);
+    for (const { token, result } of this.#waiters.settle([...awaited], this.#now)) {
       this.#effects.push({ type: 'settled', token, result });
     }
   }

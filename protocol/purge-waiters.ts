@@ -34,7 +34,7 @@ export class PurgeWaiters {
     return this.#waiters.length;
   }
 
-  /** Waits for a purge ordered at `since` until all connected peers have acknowledged, or until `until`; real ms. */
+  /** Waits for a purge ordered at `since` until all who were told have acknowledged, or until `until`; real ms. */
   add(token: number, purge: SignedPurge, since: number, until: number): void {
     this.#waiters.push({ token, purge, since, acknowledged: new Map(), until });
   }
@@ -54,7 +54,7 @@ export class PurgeWaiters {
     }
   }
 
-  /** Takes out those that have waited enough. */
+  /** Takes out those that have waited enough. `connected`: peers that may still acknowledge. */
   settle(connected: readonly PopId[], now: number): { token: number; result: PurgeResult }[] {
     const settled: { token: number; result: PurgeResult }[] = [];
     this.#waiters = this.#waiters.filter(({ token, purge, acknowledged, until }) => {

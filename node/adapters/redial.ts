@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { PresageError } from '../../protocol/errors.ts';
 import type { PopId } from '../../protocol/ids.ts';
+import { linksChosen } from '../../protocol/links.ts';
 import type { Clock, Log, Random } from '../../protocol/ports.ts';
 
 /** Backoff between attempts: doubles from the first to the second, each delay drawn from 0.5 to 1.5 times that. */
@@ -8,13 +8,6 @@ export const FIRST_DELAY_MS = 500;
 export const LAST_DELAY_MS = 30_000;
 /** Both sides of a pair learn of each other at once; the one with the greater id leaves the first try to the other. */
 const COURTESY_MS = 750;
-/** Up to here everybody connects to everybody. */
-export const FULL_MESH = 64;
-/**
- * Above it every PoP dials the peers that score lowest for it. The score of a pair is the same from both ends, so
- * that the links that a PoP gets beyond its own choice stay few: some 40 in all.
- */
-const CHOSEN_LINKS = 36;
 
 interface Target {
   /** Unknown until the first connection for a bootstrap address that does not name it. */
@@ -55,33 +48,17 @@ const PEER_ID = /\/p2p\/(12D3KooW[1-9A-HJ-NP-Za-km-z]{44})$/;
 export function createRedial(self: PopId, deps: RedialDeps): Redial {
   const { clock, random, log } = deps;
   const targets = new Map<string, Target>();
-  const scores = new Map<PopId, string>();
-  let chosen: ReadonlySet<PopId> | 'all' | undefined;
+  let chosen: ReadonlySet<PopId> | undefined;
   let closed = false;
 
-  const score = (pop: PopId): string => {
-    const present = scores.get(pop);
-    if (present) return present;
-    const pair = self < pop ? `${self} ${pop}` : `${pop} ${self}`;
-    const fresh = createHash('sha256').update(pair).digest('hex').slice(0, 16);
-    scores.set(pop, fresh);
-    return fresh;
-  };
   /** Whom this PoP dials; computed when it is asked for, since PoPs become known by the hundred. */
-  const choice = (): ReadonlySet<PopId> | 'all' => {
+  const choice = (): ReadonlySet<PopId> => {
     if (chosen) return chosen;
     const known = [...new Set([...targets.values()].flatMap(({ pop }) => (pop ? [pop] : [])))];
-    if (known.length < FULL_MESH) chosen = 'all';
-    else {
-      known.sort((a, b) => (score(a) < score(b) ? -1 : 1));
-      chosen = new Set(known.slice(0, CHOSEN_LINKS));
-    }
+    chosen = new Set(linksChosen(self, known));
     return chosen;
   };
-  const isWanted = ({ pop }: Target) => {
-    const set = choice();
-    return pop === undefined || set === 'all' || set.has(pop);
-  };
+  const isWanted = ({ pop }: Target) => pop === undefined || choice().has(pop);
   const isUp = ({ pop }: Target) => pop !== undefined && deps.isConnected(pop);
 
   const schedule = (target: Target, delayMs?: number) => {
@@ -155,7 +132,6 @@ export function createRedial(self: PopId, deps: RedialDeps): Redial {
     forget(pop) {
       targets.get(pop)?.cancel?.();
       targets.delete(pop);
-      scores.delete(pop);
       chosen = undefined;
       for (const target of targets.values()) schedule(target);
     },

@@ -42,14 +42,24 @@ export type Word =
       readonly included: number;
       readonly at: number;
     }
-  | { readonly type: 'counted'; readonly bytes: Bytes; readonly cpuMs: number; readonly rssMiB: number };
+  | {
+      readonly type: 'counted';
+      readonly bytes: Bytes;
+      readonly messages: Messages;
+      readonly cpuMs: number;
+      readonly rssMiB: number;
+    };
 
 /** Bytes of payload that came in from the start, copies included, and those of streams both ways. */
 export interface Bytes {
   readonly agreeGossip: number;
   readonly agreeStreams: number;
   readonly summaryGossip: number;
-  readonly messages: number;
+}
+/** Gossip messages of agreement that were said, and copies of them that came in. */
+export interface Messages {
+  readonly said: number;
+  readonly copies: number;
 }
 
 const keyOf = (pkcs8: string): KeyObject =>
@@ -66,26 +76,24 @@ interface RpcMessage {
 }
 
 /** Every copy of a message that gossipsub is sent: its public face shows the first one alone. */
-async function countCopies(): Promise<{ of(topic: TopicName): number; messages: number }> {
+async function countCopies(): Promise<Record<'bytes' | 'copies', (topic: TopicName) => number>> {
   const index = import.meta.resolve('@chainsafe/libp2p-gossipsub');
   const { GossipSub } = (await import(new URL('./gossipsub.js', index).href)) as {
     GossipSub: { prototype: { handleReceivedMessage(from: unknown, message: RpcMessage): unknown } };
   };
   const bytes = new Map<string, number>();
-  const counts = {
-    messages: 0,
-    of: (topic: TopicName) => bytes.get(TOPICS[topic].id) ?? 0,
-  };
+  const copies = new Map<string, number>();
   const { handleReceivedMessage } = GossipSub.prototype;
   GossipSub.prototype.handleReceivedMessage = function (from, message) {
     const topic = message.topic.replace(/^\/presage\//, '').replace(/\/[0-9a-f]{16}$/, '');
     const parts = [message.from, message.data, message.seqno, message.signature, message.key];
     const length = parts.reduce((sum, part) => sum + (part?.length ?? 0), message.topic.length);
     bytes.set(topic, (bytes.get(topic) ?? 0) + length);
-    counts.messages += 1;
+    copies.set(topic, (copies.get(topic) ?? 0) + 1);
     return handleReceivedMessage.call(this, from, message);
   };
-  return counts;
+  const of = (counts: ReadonlyMap<string, number>) => (topic: TopicName) => counts.get(TOPICS[topic].id) ?? 0;
+  return { bytes: of(bytes), copies: of(copies) };
 }
 
 /** A process with some PoPs of a cluster. */
@@ -165,9 +173,15 @@ class Pops {
   }
 
   streamBytes(): number {
-    const total = (member: Member) =>
-      member.network?.metrics.total('presage_peer_bytes_total', { protocol: 'agreeSync' }) ?? 0;
-    return this.#members.reduce((sum, member) => sum + total(member), 0);
+    return this.#total('presage_peer_bytes_total', { protocol: 'agreeSync' });
+  }
+
+  said(): number {
+    return this.#total('presage_gossip_published_total', { topic: 'agree' });
+  }
+
+  #total(name: string, labels: Record<string, string>): number {
+    return this.#members.reduce((sum, { network }) => sum + (network?.metrics.total(name, labels) ?? 0), 0);
   }
 
   async close(): Promise<void> {
@@ -194,11 +208,12 @@ if (process.send) {
       case 'count': {
         const { user, system } = process.cpuUsage();
         const bytes: Bytes = {
-          ...{ agreeGossip: copies.of('agree'), summaryGossip: copies.of('summary') },
-          ...{ agreeStreams: pops?.streamBytes() ?? 0, messages: copies.messages },
+          ...{ agreeGossip: copies.bytes('agree'), summaryGossip: copies.bytes('summary') },
+          agreeStreams: pops?.streamBytes() ?? 0,
         };
+        const messages: Messages = { said: pops?.said() ?? 0, copies: copies.copies('agree') };
         const rssMiB = Math.round(process.memoryUsage().rss / 2 ** 20);
-        return say({ type: 'counted', bytes, cpuMs: (user + system) / 1_000, rssMiB });
+        return say({ type: 'counted', bytes, messages, cpuMs: (user + system) / 1_000, rssMiB });
       }
       case 'close':
         await pops?.close();

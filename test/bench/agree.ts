@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { certify, createOperator, newKey } from '../integration/network/cluster.ts';
 import { RESOURCES } from './agree-demand.ts';
-import { type Bytes, monotonicMs, type Order, type Word } from './agree-pops.ts';
+import { type Bytes, type Messages, monotonicMs, type Order, type Word } from './agree-pops.ts';
 
 /**
  * Real PoPs on this machine that decide height after height: libp2p over TLS, gossipsub, streams, LevelDB with fsync,
@@ -96,6 +96,8 @@ async function measure({ pops, heights, epochMs }: Size) {
       p99Ms: rounded(quantile(delays, 0.99)),
       lastMs: rounded(quantile(bySlowest, 0.5)),
       ...{ agreeBytes, summaryBytes, ratio: rounded(agreeBytes / summaryBytes, 100) },
+      said: rounded(per(({ messages }) => messages.said)),
+      copies: Math.round(per(({ messages }) => messages.copies)),
       cpuMsPerPopAndHeight: rounded(per(({ cpuMs }) => cpuMs)),
       summariesHeard: rounded(heard, 1_000),
       included: rounded(included),
@@ -109,6 +111,7 @@ async function measure({ pops, heights, epochMs }: Size) {
 
 interface Counts {
   readonly bytes: Bytes;
+  readonly messages: Messages;
   readonly cpuMs: number;
   readonly rssMiB: number;
 }
@@ -215,7 +218,10 @@ class Cluster {
         agreeGossip: sum(({ bytes }) => bytes.agreeGossip),
         agreeStreams: sum(({ bytes }) => bytes.agreeStreams),
         summaryGossip: sum(({ bytes }) => bytes.summaryGossip),
-        messages: sum(({ bytes }) => bytes.messages),
+      },
+      messages: {
+        said: sum(({ messages }) => messages.said),
+        copies: sum(({ messages }) => messages.copies),
       },
       cpuMs: sum(({ cpuMs }) => cpuMs),
       rssMiB: sum(({ rssMiB }) => rssMiB),

@@ -25,6 +25,7 @@ const BENCHES: Record<string, () => Promise<BenchModule>> = {
   plan: () => import('./plan.ts'),
   fronts: () => import('./fronts.ts'),
   agree: () => import('./agree.ts'),
+  scale: () => import('./scale.ts'),
   'agreed-plan': () => import('./agreed-plan.ts'),
 };
 

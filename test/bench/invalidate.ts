@@ -3,14 +3,19 @@ import { join } from 'node:path';
 import { openPop, type Pop, withDirectory } from '../integration/invalidation/pop.ts';
 import { createOperator, startPop, type TestPop, until } from '../integration/network/cluster.ts';
 import { freePort } from '../ports.ts';
+import { spreadPurges } from '../sim/wide-area/purges.ts';
+import { ROUND_TRIPS, readRoundTrips } from '../sim/wide-area/round-trips.ts';
 import { keyOf, url } from '../unit/invalidation/pops.ts';
+import { absent, dataPath } from './forecast-data.ts';
 
 /**
  * From the moment at which a purge is asked for until it is in force at the last PoP, and until the last has
  * acknowledged it: 8, 30 and 60 PoPs in one process, real libp2p, LevelDB with fsync, behind proxies that delay what goes
  * into each PoP and comes out of it. The limit is the slowest one-way path, half of the fastest round trip measured over
  * the same connections in the same run. All PoPs share one thread, so that signatures, TLS and disk of all machines, and
- * the proxies, are in the figure: the more PoPs, the more of it is that thread.
+ * the proxies, are in the figure: the more PoPs, the more of it is that thread. And 300 PoPs all over the world,
+ * simulated: the real machines on virtual time, over links with measured delays (see `scale`), against half of the
+ * slowest round trip among them.
  */
 
 /**
@@ -24,6 +29,9 @@ const CLUSTERS = [
   { pops: 30, runs: 3, purges: 20, everyMs: 600 },
   { pops: 60, runs: 3, purges: 12, everyMs: 1_500 },
 ];
+const SIMULATED = { pops: 300, purges: 100 };
+/** What one thread takes for a message and for a further copy of one, ms. */
+const SERVICE = { firstMs: 0.4, copyMs: 0.1 };
 /** `INVALIDATE_POPS=8` measures that cluster alone. */
 const ONLY = process.env.INVALIDATE_POPS?.split(',').map(Number);
 const ECHOES = 5;
@@ -41,6 +49,12 @@ export async function run(_options: { json: boolean }) {
     process.stderr.write(`${JSON.stringify(result)}\n`);
     sizes.push(result);
   }
+  if (ONLY?.includes(SIMULATED.pops) ?? true) {
+    const result = simulate();
+    process.stderr.write(`${JSON.stringify(result)}\n`);
+    if (typeof result !== 'string') sizes.push(result);
+    else if (sizes.length === 0) throw new Error(result);
+  }
   const [{ runs, ...first }] = sizes as [(typeof sizes)[number]];
   return {
     name: 'invalidate',
@@ -50,6 +64,25 @@ export async function run(_options: { json: boolean }) {
     ratio: first.ratio,
     runs,
     sizes,
+  };
+}
+
+function simulate() {
+  const path = dataPath(ROUND_TRIPS);
+  if (path === undefined) return absent(ROUND_TRIPS);
+  const { pops, purges } = SIMULATED;
+  const { inForce, acknowledged, slowestPathMs } = spreadPurges({
+    ...{ trips: readRoundTrips(path), pops, purges, seed: 1, service: SERVICE },
+  });
+  const p99 = quantile(inForce, 0.99);
+  return {
+    ...{ pops, simulated: true, purges },
+    p99Ms: rounded(p99),
+    oneWayMs: rounded(slowestPathMs),
+    ratio: rounded(p99 / slowestPathMs, 100),
+    medianMs: rounded(quantile(inForce, 0.5)),
+    acknowledgedMs: rounded(quantile(acknowledged, 0.99)),
+    runs: [rounded(p99)],
   };
 }
 

@@ -4,6 +4,7 @@ import type { PopId } from '../../../protocol/ids.ts';
 import type { Invalidations } from '../../../protocol/invalidation.ts';
 import { Invalidator, WAIT_DEADLINE_MS } from '../../../protocol/invalidator.ts';
 import type { InvalidatorEffect, InvalidatorInput, PurgeOrder } from '../../../protocol/invalidator-steps.ts';
+import { Links } from '../../../protocol/links.ts';
 import {
   decodePurgeReply,
   encodePurgeCall,
@@ -72,6 +73,63 @@ describe('issuing', () => {
       token: 7,
       result: { issuer: A, acknowledged: [B], missing: [popOf(9)], afterMs: new Map([[B, 20]]) },
     });
+  });
+
+  it('in a cluster too large to be connected to all also goes to the others directly, if it is to be proven', () => {
+    const roster = Array.from({ length: 70 }, (_, n) => popOf(n));
+    const bench = new Bench({ roster });
+    bench.join(B);
+    const told = (wait: boolean) => {
+      const [write] = of(bench.step({ type: 'issue', token: 1, order: { ...order, wait } }), 'persist');
+      const calls = of(bench.step({ type: 'persisted', token: write!.token }), 'call');
+      return { id: write!.puts[0]!.id, calls };
+    };
+    expect(told(false).calls.map(({ peer }) => peer)).toEqual([B]);
+    const { id, calls } = told(true);
+    expect(calls.map(({ peer }) => peer).sort()).toEqual(roster.filter((pop) => pop !== A).sort());
+    const reply = encodePurgeReply({ kind: 'push', acknowledged: [id] });
+    const settled = calls.flatMap(({ peer, token }) =>
+      of(
+        bench.step(
+          // One cannot be reached.
+          peer === C ? { type: 'failed', token } : { type: 'answered', token, bytes: reply },
+        ),
+        'settled',
+      ),
+    );
+    expect(settled).toHaveLength(1);
+    expect(settled[0]!.result.acknowledged).toHaveLength(68);
+    expect(settled[0]!.result.missing).toEqual([C]);
+  });
+
+  it('is handed on by two of those whom its issuer told, to each who is not connected to it', () => {
+    const roster = Array.from({ length: 150 }, (_, n) => popOf(n));
+    const links = new Links(roster);
+    const purge = theirs();
+    const issuer = purge.issuer;
+    const told = new Map<PopId, number>();
+    for (const n of roster.keys()) {
+      const self = roster[n]!;
+      if (self === issuer) continue;
+      const machine = new Invalidator({
+        invalidations: invalidationsOf(n),
+        clock: new HybridClock(self),
+        verify: () => true,
+        alone: false,
+        roster: () => roster,
+      });
+      for (const peer of links.of(self)) machine.step({ type: 'peer', peer, up: true }, 1_000);
+      const calls = of(machine.heard(issuer, encodePurgeGossip([purge]), 1_000).effects, 'call');
+      if (!links.of(issuer).has(self)) expect(calls).toEqual([]);
+      for (const { peer } of calls) told.set(peer, (told.get(peer) ?? 0) + 1);
+      // Once is enough.
+      expect(of(machine.heard(issuer, encodePurgeGossip([purge]), 1_001).effects, 'call')).toEqual([]);
+    }
+    for (const pop of roster) {
+      const common = [...links.of(pop)].filter((one) => links.of(issuer).has(one)).length;
+      const others = pop === issuer || links.of(issuer).has(pop) ? 0 : Math.min(2, common);
+      expect(told.get(pop) ?? 0).toBe(others);
+    }
   });
 
   it('refused by the disk it never was', () => {

@@ -1,0 +1,48 @@
+import type {
+  Application,
+  Epoch,
+  Included,
+  Proposed,
+  Transition,
+} from '../../../protocol/agreement-steps.ts';
+import { ForecastApplication, type OwnView } from '../../../protocol/forecast-application.ts';
+import type { PopId } from '../../../protocol/ids.ts';
+import type { ClusterTrust } from '../../../protocol/roster-operations.ts';
+
+/**
+ * What follows from a height is the same at every PoP, and the simulation of agreement holds it to that; where it is
+ * only a question of bytes and time, it is worked out once for all.
+ */
+export class SharedForecasts {
+  readonly #trust: ClusterTrust;
+  readonly #valid = new WeakMap<Uint8Array, boolean>();
+  readonly #real: ForecastApplication;
+  #applied: { readonly of: string; readonly transition: Transition } | undefined;
+
+  constructor(trust: ClusterTrust, self: PopId) {
+    this.#trust = trust;
+    this.#real = new ForecastApplication({ self, trust, view: () => undefined });
+  }
+
+  /** The application of one PoP. */
+  of(self: PopId, view: () => OwnView): Application {
+    const own = new ForecastApplication({ self, trust: this.#trust, view });
+    return {
+      propose: (epoch: Epoch, operations: readonly Uint8Array[]): Proposed => own.propose(epoch, operations),
+      validate: (body, epoch) => this.#validate(body, epoch),
+      apply: (epoch, included) => this.#apply(epoch, included),
+    };
+  }
+
+  #validate(body: Uint8Array, epoch: Epoch): boolean {
+    const known = this.#valid.get(body) ?? this.#real.validate(body, epoch);
+    this.#valid.set(body, known);
+    return known;
+  }
+
+  #apply(epoch: Epoch, included: readonly Included[]): Transition {
+    const of = `${epoch.chain} ${included.map(({ slot }) => slot).join()}`;
+    if (this.#applied?.of !== of) this.#applied = { of, transition: this.#real.apply(epoch, included) };
+    return this.#applied.transition;
+  }
+}
