@@ -3,7 +3,7 @@ import { blocksOf, COMPACT_ABOVE } from './agreement-echo.ts';
 import type { ActiveHeight } from './agreement-height.ts';
 import type { Journal } from './agreement-journal.ts';
 import type { AgreementEffect, AgreementWrite } from './agreement-steps.ts';
-import { coalesceMs, RESEND_JITTER, RESEND_MAX_MS, RESEND_MS } from './agreement-timing.ts';
+import { coalesceMs, RESEND_JITTER, RESEND_MAX_MS, RESEND_MS, resendMs } from './agreement-timing.ts';
 import { type AgreementGossip, encodeAgreement, type SlotDigest } from './messages/agreement.ts';
 import type { Random } from './ports.ts';
 
@@ -25,6 +25,9 @@ export class Speech {
   #flushAt = NEVER;
   #resendAt = NEVER;
   #resendMs = RESEND_MS;
+  /** When the own proposal was told, until a quorum has vouched for it; and how long that took the last time. */
+  #askedAt = NEVER;
+  #paceMs = 0;
 
   /** `once`: a deliberate defect, nothing is said again. */
   constructor(journal: Journal, bodies: Bodies, random: Random, once: boolean) {
@@ -43,6 +46,7 @@ export class Speech {
     this.#propose = false;
     this.#echoes = [];
     this.#told = 0;
+    this.#askedAt = NEVER;
     this.#flushAt = NEVER;
     this.#resendAt = NEVER;
     this.#resendMs = RESEND_MS;
@@ -64,22 +68,41 @@ export class Speech {
   /** Tells what is due. */
   flush(active: ActiveHeight, now: number): void {
     const { ballot } = active;
+    this.#keepPace(active, now);
     const pending = ballot.grown || ballot.louder || this.#propose || this.#echoes.length > 0;
-    if (pending && this.#flushAt === NEVER) this.#flushAt = now + coalesceMs(ballot.size, this.#told);
+    if (pending && this.#flushAt === NEVER)
+      this.#flushAt = now + coalesceMs(ballot.size, this.#told, this.#paceMs);
+    // A proposal is what the others wait for, however slow they were.
+    if (this.#propose) this.#flushAt = Math.min(this.#flushAt, now + coalesceMs(ballot.size, 0, 0));
     const resend = now >= this.#resendAt;
     if (now >= this.#flushAt || (resend && pending)) {
+      if (this.#propose) this.#askedAt = now;
       this.#tell(active);
-      this.#resendMs = RESEND_MS;
+      this.#resendMs = resendMs(ballot.size, this.#paceMs);
       if (!resend) this.#later(now);
     }
     if (!resend) return;
     const echoes = ballot.echoes();
     const messages = this.#proposal(active);
+    // What answers now may answer either; and who is cut off learns nothing of how busy the others are.
+    this.#askedAt = NEVER;
     if (echoes.length > 0) messages.push({ kind: 'echo', height: ballot.height, echoes });
     if (ballot.seq > 0) messages.push(ballot.vote());
     this.#journal.write([], publishes(messages));
     this.#resendMs = Math.min(2 * this.#resendMs, RESEND_MAX_MS);
     this.#later(now);
+  }
+
+  /** Learns how soon the others answer: by when a quorum vouches for the own proposal, or that it has not yet. */
+  #keepPace({ ballot, tally, me, quorum }: ActiveHeight, now: number): void {
+    if (this.#askedAt === NEVER || !ballot.proposal) return;
+    const took = now - this.#askedAt;
+    const { echoes } = tally.candidates(me).get(ballot.proposal.id) ?? { echoes: 0 };
+    if (echoes < quorum.quorum) this.#paceMs = Math.max(this.#paceMs, took);
+    else {
+      this.#paceMs = took;
+      this.#askedAt = NEVER;
+    }
   }
 
   /** The height ends: the others may still need what was not told yet, the COMMIT above all. */

@@ -13,21 +13,37 @@ export const graceMs = (epochMs: number): number => Math.min(2_000, epochMs / 5)
 export const auxMs = (round: number): number => Math.min(300 * (round + 1), 10_000);
 /** As many times a PoP speaks at a height where all goes well; what it says after that is gathered for ever longer. */
 const SPEECHES = 4;
-const COALESCE_MAX_MS = 1_000;
+/** Up to so many PoPs there is little to save by gathering, and what is said sooner is decided sooner. */
+const FEW = 8;
+const FEW_COALESCE_MS = 25;
+const FEW_COALESCE_MAX_MS = 1_000;
+/** What more PoPs say is gathered for that much for each of them, since each speech is work for every other. */
+const COALESCE_PER_POP_MS = 5;
+const COALESCE_MIN_MS = 100;
+const COALESCE_LEAST_MAX_MS = 300;
+/** And for this share of the time in which the others answer: whoever answers late is not waiting. */
+const PACE_SHARE = 1 / 4;
+const COALESCE_MAX_MS = 3_000;
 /**
- * What is said within that time goes out in one piece; few PoPs have little to save by it, and decide sooner. Where
- * proposals come in slowly, one by one, each would bring about another vote of everybody, which slows all of them
- * further: so a PoP that has spoken `told` times at a height already takes its time.
+ * What is said within that time goes out in one piece. Where proposals come in slowly, one by one, each would bring
+ * about another vote of everybody, which slows all of them further: so a PoP that has spoken `told` times at a height
+ * already takes its time, and in a larger cluster so does one that was last answered after `paceMs`.
  */
-export const coalesceMs = (size: number, told: number): number => {
-  const base = size > 64 ? 300 : size > 8 ? 100 : 25;
-  return Math.min(COALESCE_MAX_MS, base * 1.5 ** Math.max(0, told - SPEECHES));
+export const coalesceMs = (size: number, told: number, paceMs: number): number => {
+  const growth = 1.5 ** Math.max(0, told - SPEECHES);
+  if (size <= FEW) return Math.min(FEW_COALESCE_MAX_MS, FEW_COALESCE_MS * growth);
+  const least = Math.min(COALESCE_LEAST_MAX_MS, Math.max(COALESCE_MIN_MS, COALESCE_PER_POP_MS * size));
+  return Math.min(COALESCE_MAX_MS, Math.max(least, paceMs * PACE_SHARE) * growth);
 };
 /** Between two runs of the rules: in a large roster they cost more than a message, and nothing is told meanwhile. */
 export const pauseMs = (size: number): number => (size > 64 ? 50 : 0);
 /** Everything said at the height is said again after that time, then at ever longer intervals. */
 export const RESEND_MS = 2_000;
 export const RESEND_MAX_MS = 15_000;
+const SLOW_RESEND_MS = 6_000;
+/** In a larger cluster not before the others can have answered, nor before what is gathered is told. */
+export const resendMs = (size: number, paceMs: number): number =>
+  size <= FEW ? RESEND_MS : Math.min(SLOW_RESEND_MS, Math.max(RESEND_MS, 2 * paceMs));
 /** Resends of different PoPs drift apart by this share. */
 export const RESEND_JITTER = 0.2;
 /** A body is asked for again, of another PoP. */

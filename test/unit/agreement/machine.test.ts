@@ -233,7 +233,7 @@ describe('a member', () => {
     room.cut = false;
     room.run(8 * EPOCH_MS);
     // What a PoP proposes is told a moment later.
-    const starts = room.proposals(0).map((at) => at - coalesceMs(2, 0));
+    const starts = room.proposals(0).map((at) => at - coalesceMs(2, 0, 0));
     expect(starts.slice(0, 2)).toEqual([0, EPOCH_MS]);
     // The beat of the second epoch was kept for the height after the one that stalled.
     expect(starts[2]).toBe(room.decisions(0)[1]);
