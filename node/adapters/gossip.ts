@@ -18,6 +18,11 @@ const RPC_BYTES = 10 << 20;
 /** What may wait for one slow peer before its stream is given up; streams repair what it missed. */
 const OUTBOUND_BYTES = 16 << 20;
 
+/** Peers outside the mesh that a heartbeat tells which messages are here. */
+const LAZY_PEERS = 3;
+/** A message is so long that the mesh is told to send no other copy: a summary, a body. */
+const DECLINED_BYTES = 4096;
+
 /** Messages that one author may send on one topic: what a purge storm or a flash crowd needs, with room. */
 const AUTHOR_PER_SECOND = 200;
 const AUTHOR_BURST = 2_000;
@@ -41,6 +46,14 @@ export function gossipOptions(genesis: Genesis): Partial<GossipsubOpts> {
     // Most copies of a message are not the first. Without a name to know them by, each one's signature is verified,
     // which was the largest share of a PoP's CPU; a name is remembered only once its signature was found good.
     fastMsgIdFn: ({ signature }) => Buffer.from(signature ?? []).toString('latin1'),
+    msgIdToStrFn: (id) => Buffer.from(id.buffer, id.byteOffset, id.length).toString('latin1'),
+    // Gossip need not be certain: agreement says everything again, purges and versions are compared over streams. By
+    // default a quarter of all peers outside the mesh is told of every message in three heartbeats, which among 300
+    // PoPs is more than the messages themselves.
+    Dlazy: LAZY_PEERS,
+    gossipFactor: 0,
+    // To decline a copy costs a frame to each of the mesh, as the copy does; it has to be worth it.
+    idontwantMinDataSize: DECLINED_BYTES,
     maxInboundDataLength: RPC_BYTES,
     maxOutboundBufferSize: OUTBOUND_BYTES,
     doPX: false,

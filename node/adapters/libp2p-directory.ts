@@ -124,7 +124,10 @@ export function createDirectory(options: DirectoryOptions, deps: DirectoryDeps):
       if (seen.has(digest)) return undefined;
       const card = verifyCard(presented, operatorKey, genesis, deps.now());
       const { pop } = card.certificate;
-      if (pop === self) return undefined;
+      if (pop === self) {
+        seen.add(digest);
+        return undefined;
+      }
       if (shutOut.has(pop)) throw new PresageError('ADMIT_REVOKED');
       const entry = remember(card.certificate);
       if (entry.card && entry.card.card.sequence >= card.sequence) return undefined;
