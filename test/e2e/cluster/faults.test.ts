@@ -181,6 +181,43 @@ describe('five daemons whose links break', () => {
     await sameState();
   });
 
+  it('in two parts without a quorum: neither decides, a purge from the smaller reaches the larger, and both go on', async () => {
+    const [smaller, larger] = [all.slice(3), all.slice(0, 3)];
+    for (const index of all) await until('stored', async () => (await versionAt(index, '/side')) === 1);
+    links.between(smaller, 'cut');
+    await until('the cut is noticed', async () => {
+      const found = await Promise.all(all.map(statusOf));
+      return found.every(({ peers }, index) => peers.connected === (smaller.includes(index) ? 1 : 2));
+    });
+
+    origin.versions.set('/side', 2);
+    const { acknowledged, missing } = await purge(smaller[0]!, STALE, '/side');
+    expect(acknowledged).toHaveLength(2);
+    expect(missing.map(({ name }) => name).sort()).toEqual(larger.map((index) => `pop${index}`));
+    for (const index of smaller) expect(await versionAt(index, '/side')).toBe(2);
+    for (const index of larger) expect(await versionAt(index, '/side')).toBe(1);
+    await until('both parts are degraded', async () =>
+      (await Promise.all(all.map(statusOf))).every(({ agreement }) => agreement.degraded),
+    );
+    const heights = await Promise.all(all.map(heightOf));
+
+    links.between(smaller, 'open');
+    const renewed = new Set<number>();
+    await until('all serve what is new', async () => {
+      for (const index of all) {
+        const version = await versionAt(index, '/side');
+        if (version === 2) renewed.add(index);
+        // From the purge's coming on there is no way back.
+        else expect(renewed.has(index), `PoP ${index} served what was purged`).toBe(false);
+      }
+      return renewed.size === SIZE;
+    });
+    await cluster!.meshed();
+    await decideOn(all);
+    await sameState();
+    expect(Math.min(...(await Promise.all(all.map(heightOf))))).toBeGreaterThan(Math.max(...heights));
+  });
+
   it('with one that is stopped: the rest decide on, and it catches up when it goes on', async () => {
     pop(3).process.kill('SIGSTOP');
     try {
