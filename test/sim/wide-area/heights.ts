@@ -88,6 +88,26 @@ class Watch extends Witness {
   }
 }
 
+/** BODY messages of one height, each kept once: what is the same at all PoPs need not be in memory for each of them. */
+class SameBodies {
+  readonly #sent = new Map<string, Uint8Array>();
+
+  same(bytes: Uint8Array): Uint8Array {
+    if (bytes[1] !== BODY) return bytes;
+    // The head and the id.
+    const name = Buffer.from(bytes.subarray(0, 36)).toString('hex');
+    const known = this.#sent.get(name) ?? bytes;
+    this.#sent.set(name, known);
+    return known;
+  }
+
+  clear(): void {
+    this.#sent.clear();
+  }
+}
+/** The kind of a BODY message, which follows the head of the array. */
+const BODY = 6;
+
 /** The bytes of a message with ECHOs as they are, all plain, and all compact. */
 function forms(message: AgreementMessage, said: number): readonly [plain: number, compact: number] {
   if (message.kind === 'echo') {
@@ -122,12 +142,15 @@ export function decideHeights(options: HeightsOptions): Heights {
   const mesh = meshOf(links, world.random);
   const network = new WideNetwork(clock, area, { links, mesh }, service);
   const watch = new Watch(founders, () => clock.now);
-  const forecasts = new SharedForecasts(TRUST, founders[0]!);
+  const forecasts = new SharedForecasts(TRUST, founders[0]!, (height, pop, id) =>
+    watch.vouched(height, pop, id),
+  );
   const state = originOf(founders, 1_000);
   const origin = encodeState({
     ...state,
     charter: { ...NO_CHARTER, epochMs: EPOCH_MS, ...(!committees && { committee: 0 }) },
   });
+  const bodies = new SameBodies();
   let epoch = 0;
   const extra = { plain: 0, compact: 0, bodies: 0 };
   const machines: SimulatedPop[] = founders.map((pop, at) => {
@@ -153,8 +176,9 @@ export function decideHeights(options: HeightsOptions): Heights {
         },
         direct: (from, to, bytes) => {
           const at = index.get(to)!;
+          const same = bodies.same(bytes);
           network.send('agreeSync', from.index, at, bytes.length, () =>
-            machines[at]!.step({ type: 'direct', from: from.pop, bytes }),
+            machines[at]!.step({ type: 'direct', from: from.pop, bytes: same }),
           );
         },
       },
@@ -186,6 +210,7 @@ export function decideHeights(options: HeightsOptions): Heights {
       clock.after(GRACE_MS + world.random.float() * BEAT_SPREAD_MS, () => machine.step({ type: 'propose' }));
     }
     watch.times.clear();
+    bodies.clear();
     const height = watch.highest + 1;
     const done = () => watch.highest === height && watch.times.size === pops;
     clock.run(PATIENCE_MS, done);

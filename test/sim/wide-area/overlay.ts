@@ -6,6 +6,8 @@ import type { Random } from '../../../protocol/ports.ts';
 const MESH = 6;
 const MESH_LOW = 4;
 const MESH_HIGH = 12;
+/** Of a mesh so many at least are peers that the PoP has dialled itself. */
+const MESH_DIALLED = 2;
 
 /** Who is connected to whom, and along which of the connections gossip flows. */
 export interface Overlay {
@@ -23,7 +25,8 @@ export function linksOf(pops: readonly PopId[]): Set<number>[] {
 
 /**
  * A mesh for one topic as gossipsub 1.2 forms it: whoever hears of a subscriber while its own mesh is low grafts it;
- * heartbeats then fill what is still low up to the degree aimed for, and prune what is too high.
+ * heartbeats then fill what is still low up to the degree aimed for, see to it that some in it were dialled from here,
+ * and prune what is too high.
  */
 export function meshOf(links: readonly ReadonlySet<number>[], random: Random): Set<number>[] {
   const mesh = links.map(() => new Set<number>());
@@ -47,6 +50,12 @@ export function meshOf(links: readonly ReadonlySet<number>[], random: Random): S
         for (const to of more) join(from, to);
         changed ||= more.length > 0;
       }
+      // Of a pair that meets, the one with the lesser id dials.
+      const dialled = [...own].filter((to) => from < to).length;
+      const candidates = [...links[from]!].filter((to) => from < to && !own.has(to));
+      const lacking = shuffled(candidates).slice(0, Math.max(0, MESH_DIALLED - dialled));
+      for (const to of lacking) join(from, to);
+      changed ||= lacking.length > 0;
       if (own.size <= MESH_HIGH) continue;
       for (const to of shuffled([...own]).slice(MESH)) {
         own.delete(to);

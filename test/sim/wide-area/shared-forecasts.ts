@@ -1,3 +1,4 @@
+import { digestOf } from '../../../protocol/agreement-header.ts';
 import type {
   Application,
   Epoch,
@@ -17,10 +18,17 @@ export class SharedForecasts {
   readonly #trust: ClusterTrust;
   readonly #valid = new WeakMap<Uint8Array, boolean>();
   readonly #real: ForecastApplication;
+  readonly #vouched: (height: number, proposer: PopId, id: string) => void;
   #applied: { readonly of: string; readonly transition: Transition } | undefined;
 
-  constructor(trust: ClusterTrust, self: PopId) {
+  /** `vouched` hears what a PoP proposes. */
+  constructor(
+    trust: ClusterTrust,
+    self: PopId,
+    vouched: (height: number, proposer: PopId, id: string) => void,
+  ) {
     this.#trust = trust;
+    this.#vouched = vouched;
     this.#real = new ForecastApplication({ self, trust, view: () => undefined });
   }
 
@@ -28,7 +36,11 @@ export class SharedForecasts {
   of(self: PopId, view: () => OwnView): Application {
     const own = new ForecastApplication({ self, trust: this.#trust, view });
     return {
-      propose: (epoch: Epoch, operations: readonly Uint8Array[]): Proposed => own.propose(epoch, operations),
+      propose: (epoch: Epoch, operations: readonly Uint8Array[]): Proposed => {
+        const made = own.propose(epoch, operations);
+        this.#vouched(epoch.height, self, digestOf(made.body));
+        return made;
+      },
       validate: (body, epoch) => this.#validate(body, epoch),
       apply: (epoch, included) => this.#apply(epoch, included),
     };
