@@ -5,6 +5,8 @@ type Yamux = ReturnType<ReturnType<typeof yamux>>;
 
 /** Frames that wait to leave together: TLS cuts what is longer into records of that size in any case. */
 const RECORD_BYTES = 16 * 1024;
+/** A window is updated when so much of it is used: by many small messages or one piece of a transfer. */
+const UPDATE_BYTES = 32 * 1024;
 
 /**
  * Yamux with three things mended that yamux 8.0 leaves to its connection or does too often.
@@ -12,8 +14,7 @@ const RECORD_BYTES = 16 * 1024;
  * A stream that is opened while its connection closes sends its first frame from a microtask, and the error of that
  * send would end the process: here it ends the connection. Each frame would leave as a TLS record and a write of its
  * own, which costs more than all else where messages are small: here the frames of one turn of the event loop leave
- * together. And every frame of data is answered by a window update: here only one that took half of the window is, as
- * in the yamux of Go and Rust.
+ * together. And every frame of data is answered by a window update, however short it was: here small ones share one.
  */
 export function guardedYamux(init: Parameters<typeof yamux>[0]): () => Yamux {
   const create = yamux(init);
@@ -83,7 +84,7 @@ function rarelyUpdating(muxer: StreamMaker): void {
     const update = stream.sendWindowUpdate.bind(stream);
     stream.sendWindowUpdate = () => {
       const mayWait = stream.state === ESTABLISHED || stream.state === SYN_SENT;
-      if (!mayWait || 2 * stream.recvWindowCapacity <= stream.recvWindow) update();
+      if (!mayWait || stream.recvWindow - stream.recvWindowCapacity >= UPDATE_BYTES) update();
     };
     return stream;
   };

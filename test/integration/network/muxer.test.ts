@@ -86,7 +86,7 @@ describe('the muxer', () => {
     expect(near.sent.length - before).toBe(1);
   });
 
-  it('updates a window when half of it is used, so that any amount passes', async () => {
+  it('updates a window for many small frames at once, and so that any amount passes', async () => {
     const { muxer, near, far, bytes } = joined();
     const stream = await muxer.createStream();
     await until('the stream is open', () => near.sent.length > 0);
