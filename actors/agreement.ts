@@ -141,11 +141,11 @@ class AgreementActor implements Behaviour<AgreementMessage> {
     await Promise.allSettled(this.#writes);
   }
 
-  /** The last member stays, or nobody would be left to let anyone in. */
+  /** A founder may go before anything has been decided. Who is no member has nothing to say. */
   async #leave(reply: Reply<void>): Promise<void> {
     const decision = this.#decision;
-    if (decision && decision.roster.length > 1 && decision.roster.includes(this.#deps.self)) {
-      const from = decision.height + 1;
+    if (!decision || decision.roster.includes(this.#deps.self)) {
+      const from = (decision?.height ?? 0) + 1;
       await this.#step({ type: 'leaving', operation: this.#deps.leave(from, from + LEAVE_HEIGHTS) });
       let cancel: () => void = () => undefined;
       const late = new Promise<void>((resolve) => {

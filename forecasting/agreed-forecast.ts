@@ -3,6 +3,7 @@ import { Agreement } from '../protocol/agreement.ts';
 import type {
   AgreementEffect,
   AgreementInput,
+  AgreementOptions,
   AgreementRecords,
   Decided,
   Included,
@@ -100,6 +101,9 @@ export interface DecidedResource {
   readonly tunings: readonly Tuning[];
 }
 
+/** What the simulator puts in place of the usual: it checks a signature, and decodes a broadcast, once for all PoPs. */
+export type AgreementSeams = Partial<Pick<AgreementOptions, 'verify' | 'decode' | 'defects'>>;
+
 /**
  * The agreement on forecasts as one PoP takes part in it: the machine, what it agrees on, and the newest decision.
  * Pure but for the keys; time is an argument.
@@ -114,12 +118,17 @@ export class AgreedForecast {
   #next: Committees;
 
   /** `view` says what this PoP forecasts now; undefined if it has nothing to say, as after a start. */
-  constructor(self: PopId, setup: AgreementSetup, view: (state: DecidedState) => OwnView | undefined) {
+  constructor(
+    self: PopId,
+    setup: AgreementSetup,
+    view: (state: DecidedState) => OwnView | undefined,
+    seams: AgreementSeams = {},
+  ) {
     const { genesis, operatorKey, founders, epochMs, records, seed } = setup;
     this.#self = self;
     const key = createPrivateKey({ key: Buffer.from(setup.privateKey), format: 'der', type: 'pkcs8' });
     const keys = new Map<PopId, KeyObject>();
-    const verified = (pop: PopId, message: Uint8Array, signature: Uint8Array): boolean => {
+    const check = (pop: PopId, message: Uint8Array, signature: Uint8Array): boolean => {
       try {
         const known = keys.get(pop) ?? publicKeyFromRaw(publicKeyOf(pop));
         // Proposers are members, or were; whoever else is named in an operation only costs its own turn.
@@ -129,6 +138,7 @@ export class AgreedForecast {
         return false;
       }
     };
+    const verified = seams.verify ?? check;
     this.#application = new ForecastApplication({
       self,
       trust: { genesis, operatorKey, verify: verified },
@@ -149,6 +159,8 @@ export class AgreedForecast {
       random: seededRandom(seed),
       epochMs,
       records,
+      ...(seams.decode && { decode: seams.decode }),
+      ...(seams.defects && { defects: seams.defects }),
     });
   }
 

@@ -150,6 +150,8 @@ export class Agreement extends HeightSequence {
 
   /** Nothing that it says depends on the disk, which may be slow or gone. */
   #leave(operation: Uint8Array): void {
+    // The last member stays, or nobody would be left to let anyone in.
+    if (this.chain.roster.length < 2) return;
     this.knocking.operation = undefined;
     this.operations.add(operation, 'leave');
     const bytes = encodeAgreement({ kind: 'join', operation });

@@ -42,12 +42,19 @@ const INVENTED_BYTES = 1_000;
 
 /**
  * A view turned into nonsense: every forecast and count a thousand times as high, certain everywhere, holders denied,
- * and keys that nobody has ever asked for.
+ * and keys that nobody has ever asked for, which `fill` makes up.
  */
-export function lie(view: OwnView, site: SiteId, regions: readonly RegionId[]): OwnView {
+export function lie(
+  view: OwnView,
+  site: SiteId,
+  regions: readonly RegionId[],
+  fill: (key: Uint8Array) => unknown = randomFillSync,
+): OwnView {
   const resources = [...view.resources].map((known) => distorted(known, regions));
   for (let n = 0; n < INVENTED; n += 1) {
-    const key16 = key16FromBytes(randomFillSync(new Uint8Array(16)));
+    const key = new Uint8Array(16);
+    fill(key);
+    const key16 = key16FromBytes(key);
     resources.push(distorted({ key16, site, size: INVENTED_BYTES, demand: [] }, regions));
   }
   return {

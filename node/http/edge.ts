@@ -48,6 +48,8 @@ export interface Edge {
    * Serves HTTP/1.1 on an address; where a certificate is given, HTTP/2 and HTTP/1.1 over TLS. Port 0 chooses one.
    */
   listen(host: string, port: number, tls?: EdgeTls): Promise<Listening>;
+  /** Answers one request, whoever has read it. */
+  readonly handle: (message: IncomingMessage, response: ServerResponse) => void;
   /**
    * Fetches a resource from the origin into the store, for the mirror. The ticket was taken by the caller. Shares the
    * request with clients that ask for the same. `undefined` if the answer could not be stored. Fails as the origin.
@@ -109,7 +111,7 @@ class HttpEdge implements Edge {
       { host, port, tls, clientTimeoutMs, maxConnections, direct },
       {
         clock: deps.clock,
-        handle: this.#handle,
+        handle: this.handle,
         again: this.#again,
         onStream: this.#onStream,
         refused: (code) => deps.metrics.count('presage_edge_refused_total', { code }),
@@ -166,7 +168,7 @@ class HttpEdge implements Edge {
     return fill.done;
   }
 
-  readonly #handle = (message: IncomingMessage, response: ServerResponse): void => {
+  readonly handle = (message: IncomingMessage, response: ServerResponse): void => {
     let request: EdgeRequest;
     let resolved: Resolved;
     try {

@@ -3,7 +3,7 @@ import { ATTACKS, attacksOn } from './attack.ts';
 import { DEFECTS, hunt } from './defects.ts';
 import { Scenario, type ScenarioOptions } from './scenario.ts';
 
-const again = (seed: number) => `node test/sim/agreement/run.ts --seeds 1 --from ${seed}`;
+const again = (seed: number) => `npm run sim -- --world agreement --seeds 1 --from ${seed}`;
 
 /** Histories in which something was wrong once: in the machine, or in what watches it. */
 const PINNED: readonly ScenarioOptions[] = [

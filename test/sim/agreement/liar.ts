@@ -1,14 +1,14 @@
-import type { AgreementWorld } from '../../../node/simulator/agreement-world.ts';
+import type { Dice } from '../../../node/simulator/dice.ts';
 import { setBit } from '../../../protocol/agreement-bits.ts';
 import { commitStatement, digestOf, proposeStatement } from '../../../protocol/agreement-header.ts';
-import type { PopId } from '../../../protocol/ids.ts';
+import type { Genesis } from '../../../protocol/genesis.ts';
 import {
   type AgreementMessage,
+  decodeAgreement,
   encodeAgreement,
   type RoundVotes,
   type VoteMessage,
 } from '../../../protocol/messages/agreement.ts';
-import { decodeOnce, GENESIS, signatureOf } from './pop.ts';
 
 /** Kinds of lies; a liar draws some of them for its whole life. `twins` is done by running two machines. */
 export const LIES = [
@@ -27,29 +27,36 @@ export const LIES = [
 ] as const;
 export type Lie = (typeof LIES)[number];
 
+/** Whose name a liar goes by, and what it has to know. */
+export interface LiarOptions {
+  readonly genesis: Genesis;
+  readonly dice: Dice;
+  readonly lies: ReadonlySet<Lie>;
+  /** Members of the cluster. */
+  readonly size: number;
+  /** Divides the receivers for lies that tell two stories. */
+  readonly side: readonly number[];
+  sign(message: Uint8Array): Uint8Array;
+  /** As the receivers decode. */
+  readonly decode?: (bytes: Uint8Array) => AgreementMessage;
+}
+
 /** Turns what an honest machine would have said into lies, another for each receiver. */
 export class Liar {
-  readonly #pop: PopId;
-  readonly #world: AgreementWorld;
+  readonly #genesis: Genesis;
+  readonly #world: Dice;
   readonly #lies: ReadonlySet<Lie>;
   readonly #size: number;
   readonly #side: readonly number[];
+  readonly #sign: (message: Uint8Array) => Uint8Array;
+  readonly #decode: (bytes: Uint8Array) => AgreementMessage;
   #seq = 1_000;
   readonly #bodies = new Map<string, Uint8Array>();
 
-  /** `side` divides the receivers for lies that tell two stories. */
-  constructor(
-    pop: PopId,
-    world: AgreementWorld,
-    lies: ReadonlySet<Lie>,
-    size: number,
-    side: readonly number[],
-  ) {
-    this.#pop = pop;
-    this.#world = world;
-    this.#lies = lies;
-    this.#size = size;
-    this.#side = side;
+  constructor({ genesis, dice, lies, size, side, sign, decode = decodeAgreement }: LiarOptions) {
+    [this.#genesis, this.#world, this.#lies, this.#size, this.#side] = [genesis, dice, lies, size, side];
+    this.#sign = sign;
+    this.#decode = decode;
   }
 
   get #bytes(): number {
@@ -61,7 +68,7 @@ export class Liar {
     const world = this.#world;
     if (this.#lies.has('mute')) return [];
     if (this.#lies.has('silent') && world.chance(0.5)) return [];
-    const message = decodeOnce(bytes);
+    const message = this.#decode(bytes);
     const lies = this.#twist(message, to).map((lie) => encodeAgreement(lie));
     if (this.#lies.has('poison') && world.chance(0.1)) lies.push(this.#garbage(bytes));
     return lies;
@@ -75,7 +82,7 @@ export class Liar {
           const body = Uint8Array.of(1, 9, 9, 9, this.#size, message.height & 255);
           const id = digestOf(body);
           this.#bodies.set(id, body);
-          const signature = signatureOf(this.#pop, proposeStatement(GENESIS, message.height, id));
+          const signature = this.#sign(proposeStatement(this.#genesis, message.height, id));
           return [{ ...message, id, length: body.length, signature, body }];
         }
         return this.#lies.has('withhold') ? [{ ...message, body: undefined }] : [message];
@@ -140,7 +147,7 @@ export class Liar {
         const hash = this.#noise(world.between(0, 3));
         vote = {
           ...vote,
-          commit: { hash, signature: signatureOf(this.#pop, commitStatement(GENESIS, vote.height, hash)) },
+          commit: { hash, signature: this.#sign(commitStatement(this.#genesis, vote.height, hash)) },
         };
       }
     }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
-import type { AgreementWorld, DiskConditions } from '../../../node/simulator/agreement-world.ts';
+import type { AgreementWorld } from '../../../node/simulator/agreement-world.ts';
 import { VirtualDisk } from '../../../node/simulator/agreement-world.ts';
+import type { DiskConditions } from '../../../node/simulator/virtual-database.ts';
 import { Agreement } from '../../../protocol/agreement.ts';
 import type {
   AgreementEffect,

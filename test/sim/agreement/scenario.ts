@@ -11,7 +11,7 @@ import { SimulatedForecasts } from './forecasts.ts';
 import { LIES, Liar, type Lie } from './liar.ts';
 import { admission, banishment, farewell, originOf } from './operator.ts';
 import type { Outcome } from './outcome.ts';
-import { type Carrier, decodeOnce, popOf, SimulatedPop } from './pop.ts';
+import { type Carrier, decodeOnce, GENESIS, popOf, SimulatedPop, signatureOf } from './pop.ts';
 import { Broken, Witness } from './witness.ts';
 
 /** Virtual ms within which all honest PoPs must have decided two more heights, once nothing goes wrong any more. */
@@ -155,7 +155,7 @@ export class Scenario {
     const twins = kinds.has('twins');
     if (lies) {
       const plain = twins && kinds.size === 1;
-      const liar = plain ? undefined : new Liar(popOf(index), world, kinds, this.#size, this.#side);
+      const liar = plain ? undefined : this.#liar(popOf(index), kinds);
       this.#liars.set(index, liar);
     }
     const machines: SimulatedPop[] = [];
@@ -182,6 +182,20 @@ export class Scenario {
       );
     }
     return machines;
+  }
+
+  #liar(pop: PopId, lies: ReadonlySet<Lie>): Liar {
+    return new Liar({
+      ...{
+        genesis: GENESIS,
+        dice: this.#world,
+        lies,
+        size: this.#size,
+        side: this.#side,
+        decode: decodeOnce,
+      },
+      sign: (message) => signatureOf(pop, message),
+    });
   }
 
   /** Some PoPs are heard late by some of the others, about when these give up waiting for them. */

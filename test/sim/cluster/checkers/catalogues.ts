@@ -1,0 +1,45 @@
+import { type Key16, key16Of, type ResourceKey } from '../../../../protocol/ids.ts';
+import type { Scene } from '../facts.ts';
+import { Broken, type Checker } from '../facts.ts';
+
+/** In the end PoPs that know a resource know the same version of it, and of its holders what is true. */
+export class CatalogueChecker implements Checker {
+  readonly name = 'catalogues';
+  readonly #keys: readonly (readonly [string, Key16])[];
+
+  constructor({ resources }: Pick<Scene, 'resources'>, secret: Uint8Array) {
+    this.#keys = resources.map(({ key }) => [key, key16Of(key as ResourceKey, secret)]);
+  }
+
+  ended(scene: Scene): void {
+    const difference = this.#difference(scene);
+    if (difference) throw new Broken(this.name, difference);
+  }
+
+  #difference({ members }: Scene): string | undefined {
+    for (const [key, key16] of this.#keys) {
+      const newest = new Map<string, number>();
+      for (const { index, running } of members) {
+        const version = running?.store.replicas.catalogue.versions.get(key16);
+        if (version) newest.set(`${version.stamp.time} ${version.stamp.pop}`, index);
+      }
+      if (newest.size > 1) return `PoPs ${[...newest.values()].join()} differ on the version of ${key}`;
+      const holding = new Set(
+        members.filter(({ running }) => {
+          const own = running?.store.replicas;
+          return own?.get(key16).some((replica) => own.standing(replica) === 'valid');
+        }),
+      );
+      for (const pop of members) {
+        const connected = pop.running?.peers.connected() ?? [];
+        const said = new Set(pop.running?.store.replicas.holders(key16, connected).map(({ pop: id }) => id));
+        for (const other of members) {
+          if (other === pop || !connected.includes(other.id) || holding.has(other) === said.has(other.id))
+            continue;
+          return `PoP ${pop.index} is wrong about ${key} at PoP ${other.index}, which ${holding.has(other) ? 'holds it' : 'does not'}`;
+        }
+      }
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,303 @@
+import { loadConfig } from '../../../node/config.ts';
+import { ClusterNetwork } from '../../../node/simulator/cluster-network.ts';
+import { Dice } from '../../../node/simulator/dice.ts';
+import { type MindTwists, SharedWork } from '../../../node/simulator/simulated-mind.ts';
+import { SimulatedPop } from '../../../node/simulator/simulated-pop.ts';
+import { VirtualClock } from '../../../node/simulator/virtual-clock.ts';
+import { VirtualNetwork } from '../../../node/simulator/virtual-network.ts';
+import { VirtualOrigin } from '../../../node/simulator/virtual-origin.ts';
+import type { Fields } from '../../../protocol/ports.ts';
+import { AgreementChecker } from './checkers/agreement.ts';
+import { BoundsChecker } from './checkers/bounds.ts';
+import { BudgetChecker } from './checkers/budgets.ts';
+import { CatalogueChecker } from './checkers/catalogues.ts';
+import { ContentChecker } from './checkers/content.ts';
+import { DemandChecker } from './checkers/demand.ts';
+import { PlanChecker } from './checkers/plans.ts';
+import { ProgressChecker } from './checkers/progress.ts';
+import { StaleChecker } from './checkers/stale.ts';
+import { type Draw, draw, type Fault } from './draw.ts';
+import type { Scene, Told } from './facts.ts';
+import { lyingPop } from './lying-pop.ts';
+import { Mischief } from './mischief.ts';
+import { charterOf, papersOf, readRevocations } from './operator.ts';
+import type { Sabotage } from './sabotage.ts';
+import { Watch } from './watch.ts';
+import { Workload } from './workload.ts';
+
+/** Virtual ms within which all must be as it is to be, once nothing goes wrong any more. */
+const CONVERGENCE_MS = 180_000;
+/** Between two looks at the whole. */
+const SAMPLE_MS = 500;
+/** Quiet time before the last look. */
+const QUIET_MS = 15_000;
+/** Requests, thousandths, beyond what any honest forecast says of these loads. */
+const DEMAND_MAX = 20_000_000;
+
+export interface ScenarioOptions {
+  readonly seed: number;
+  readonly pops?: number;
+  /** Instead of those that the seed draws. */
+  readonly faults?: ReadonlySet<Fault>;
+  /** A deliberate defect that somebody must notice. */
+  readonly sabotage?: Sabotage | undefined;
+  /** Keep logs. */
+  readonly verbose?: boolean;
+}
+
+export interface Outcome {
+  readonly seed: number;
+  readonly pops: number;
+  readonly liars: number;
+  readonly faults: readonly Fault[];
+  /** The promise that was broken, and how. */
+  readonly broken: string | undefined;
+  readonly heights: number;
+  /** From the end of all faults until all was as it is to be, virtual ms. */
+  readonly convergedMs: number;
+  readonly messages: number;
+  readonly crashes: number;
+  /** Plans that differ from each other. */
+  readonly plans: number;
+  readonly mirroredBytes: number;
+  readonly counts: Readonly<Record<string, number>>;
+  /** Hash of all that happened: the same for the same seed. */
+  readonly trace: string;
+}
+
+/**
+ * Whether all PoPs are to know the same in the end: one whose clock is far ahead is not believed, and a liar can make
+ * others believe that nobody holds what it has garbled, which costs them time.
+ */
+const comparable = ({ skews, liars }: Draw): boolean =>
+  liars.size === 0 && skews.every((ms) => Math.abs(ms) < 60_000);
+
+/** One history of a whole cluster: faults for a while, then none; all drawn from the seed. */
+export class Scenario {
+  readonly #options: ScenarioOptions;
+  readonly #drawn: Draw;
+  readonly #dice: Dice;
+  readonly #clock = new VirtualClock();
+  readonly #network: ClusterNetwork;
+  readonly #pops: SimulatedPop[];
+  readonly #watch: Watch;
+  readonly #workload: Workload;
+  readonly #mischief: Mischief;
+  readonly #agreement: AgreementChecker;
+  readonly #plans = new PlanChecker();
+  readonly #budgets: BudgetChecker;
+  #crashes = 0;
+
+  constructor(options: ScenarioOptions) {
+    this.#options = options;
+    const dice = new Dice(options.seed);
+    const drawn = draw(dice, options);
+    this.#drawn = drawn;
+    this.#dice = dice;
+    const clock = this.#clock;
+    const { resources } = drawn;
+    const origin = new VirtualOrigin(resources, dice.apart().random, drawn.origin);
+    const links = new VirtualNetwork(clock, dice.apart().random, drawn.network);
+    const byId = (id: string) => this.#pops.find((pop) => pop.id === id && !drawn.liars.has(pop.index));
+    this.#network = new ClusterNetwork(links, {
+      ...{ clock, random: dice.apart().random, revocations: { read: readRevocations } },
+      tap: {
+        replied: (from, _to, protocol, reply) => {
+          const pop = protocol === 'purge' && byId(from);
+          if (pop) this.#watch.replied(pop, reply);
+        },
+        rejected: (by, author, topic, code) => {
+          const [pop, other] = [byId(author), byId(by)];
+          if (pop && other) this.#watch.tell('rejected', pop, other, topic, code);
+        },
+      },
+    });
+    const charter = charterOf(drawn.epochMs, drawn.speed);
+    const { secret } = charter.sites[0]!;
+    const scene = () => this.#scene();
+    this.#agreement = new AgreementChecker(drawn.pops);
+    this.#budgets = new BudgetChecker(
+      { diskBytes: drawn.storageBytes, bytesPerSecond: drawn.bytesPerSecond },
+      scene,
+    );
+    this.#watch = new Watch(
+      [
+        this.#agreement,
+        this.#plans,
+        new DemandChecker(drawn, secret, DEMAND_MAX),
+        new StaleChecker(scene),
+        new ContentChecker(),
+        this.#budgets,
+        new BoundsChecker(drawn.historyBytes),
+        new ProgressChecker(this.#agreement),
+        ...(comparable(drawn) ? [new CatalogueChecker(drawn, secret)] : []),
+      ],
+      () => clock.now,
+    );
+    this.#pops = this.#build(dice.apart(), origin);
+    const honest = this.#pops.filter(({ index }) => !drawn.liars.has(index));
+    this.#workload = new Workload({
+      ...{ drawn, clock, watch: this.#watch, dice: dice.apart() },
+      pops: () => honest.filter((pop) => pop.running),
+    });
+    this.#mischief = new Mischief({
+      ...{ drawn, clock, origin, network: this.#network, pops: this.#pops, dice: dice.apart() },
+      start: (pop) => this.#start(pop),
+      crash: (pop) => this.#crash(pop),
+      stop: (pop) => void pop.stop(),
+    });
+  }
+
+  async run(): Promise<Outcome> {
+    let convergedMs = 0;
+    try {
+      convergedMs = await this.#play();
+    } catch (error) {
+      this.#watch.broken ??= `crash: ${(error as Error).stack}`;
+    }
+    const { seed } = this.#options;
+    const { pops, liars, faults } = this.#drawn;
+    return {
+      ...{ seed, pops, liars: liars.size, faults: [...faults], broken: this.#watch.broken },
+      ...{ heights: this.#agreement.height, convergedMs, messages: this.#network.links.delivered },
+      ...{ crashes: this.#crashes, plans: this.#plans.hashes.size, mirroredBytes: this.#budgets.bytes },
+      ...{ counts: this.#watch.counts, trace: this.#watch.trace },
+    };
+  }
+
+  /** The logs of all PoPs, for who looks into a seed. */
+  logs(): string {
+    return this.#pops.map((pop) => `--- PoP ${pop.index} ${pop.id}\n${pop.log.lines.join('\n')}`).join('\n');
+  }
+
+  #build(dice: Dice, origin: VirtualOrigin): SimulatedPop[] {
+    const { pops, joiner, epochMs, speed, liars, skews, storageBytes, bytesPerSecond, historyBytes, disk } =
+      this.#drawn;
+    const charter = charterOf(epochMs, speed);
+    const base = loadConfig({ env: {}, cwd: '/' });
+    const config = {
+      ...base,
+      p2p: { ...base.p2p, bootstrap: pops > 1 || joiner !== undefined ? ['simulated'] : [] },
+      storage: { ...base.storage, budget: storageBytes, memory: storageBytes / 4, maxObject: 1 << 20 },
+      mirror: { ...base.mirror, bandwidth: bytesPerSecond },
+      memory: { ...base.memory, history: historyBytes },
+    };
+    const work = new SharedWork();
+    const count = pops + (joiner === undefined ? 0 : 1);
+    const side = Array.from({ length: count }, () => dice.between(0, 2));
+    return papersOf(count, pops, charter).map((papers, index) => {
+      const lies = liars.has(index)
+        ? lyingPop(index, dice.apart(), { size: pops, side, charter, work })
+        : undefined;
+      const pop = new SimulatedPop({
+        ...{ index, papers, config, clock: this.#clock, network: this.#network, origin, work, disk, speed },
+        ...{ random: dice.apart().random, logLines: this.#options.verbose ? 2_000 : 20 },
+        lies: lies ?? this.#honestly(index),
+        happened: (one, type, data) => this.#happened(one, type, data),
+        synced: (one) => this.#mischief.tear(one),
+      });
+      pop.skewMs = skews[index]!;
+      this.#options.sabotage?.build?.(pop);
+      return pop;
+    });
+  }
+
+  #honestly(index: number): MindTwists {
+    return {
+      defects: this.#options.sabotage?.defects,
+      decided: (state) => this.#watch.tell('stands', this.#pops[index]!, state),
+    };
+  }
+
+  #happened(pop: SimulatedPop, type: string, data: Fields): void {
+    if (this.#drawn.liars.has(pop.index)) return;
+    if (type === 'decision') {
+      const { height, hash, stateHash, planHash, included, again } = data as unknown as Told;
+      this.#watch.decided(pop, { height, hash, stateHash, planHash, included, again });
+    } else if (type === 'purge' && data.issuer === pop.id) this.#workload.numbered(pop, data.seq as number);
+    else if (type === 'mirror' && data.source !== 'client') {
+      this.#watch.tell('mirrored', pop, data.size as number, data.source as 'plan' | 'speculative');
+    }
+  }
+
+  #start(pop: SimulatedPop): void {
+    if (pop.up) return;
+    this.#options.sabotage?.start?.(pop);
+    if (!this.#drawn.liars.has(pop.index)) this.#watch.tell('started', pop);
+    pop.start().catch((error: unknown) => {
+      // A full disk may keep it from starting; the operator starts it again.
+      if (!pop.diskFails)
+        this.#watch.broken ??= `crash: PoP ${pop.index} did not start: ${(error as Error).stack}`;
+      this.#crash(pop);
+      this.#clock.after(1_000, () => this.#start(pop));
+    });
+  }
+
+  #crash(pop: SimulatedPop): void {
+    this.#crashes += 1;
+    pop.crash();
+    this.#workload.crashed(pop);
+  }
+
+  async #play(): Promise<number> {
+    const [drawn, clock, watch, dice] = [this.#drawn, this.#clock, this.#watch, this.#dice];
+    for (const pop of this.#pops) {
+      const late = pop.index === drawn.joiner ? drawn.hostileMs / 3 : drawn.faults.size > 0 ? 2_000 : 50;
+      clock.after(dice.between(0, late), () => this.#start(pop));
+    }
+    this.#workload.start();
+    if (drawn.faults.size > 0) this.#mischief.begin();
+    await this.#watched(drawn.hostileMs);
+    this.#mischief.end();
+    const healedAt = clock.now;
+    const open = () => watch.unsettled(this.#scene());
+    let left = open();
+    let quiet = false;
+    while (watch.broken === undefined && clock.now - healedAt < CONVERGENCE_MS) {
+      await this.#watched(SAMPLE_MS);
+      this.#mischief.end();
+      if (!quiet && clock.now - healedAt > 2 * drawn.epochMs) {
+        this.#workload.quieten();
+        quiet = true;
+      }
+      left = open();
+      if (left === undefined && quiet) break;
+    }
+    const convergedMs = clock.now - healedAt;
+    if (left !== undefined) watch.broken ??= `convergence: ${left}`;
+    await this.#lastReads();
+    return convergedMs;
+  }
+
+  /** Everybody is asked for everything once more. */
+  async #lastReads(): Promise<void> {
+    const { resources } = this.#drawn;
+    const asked = this.#scene().members.slice(0, 30);
+    this.#workload.end();
+    for (const pop of asked) for (const resource of resources) void this.#workload.ask(pop, resource);
+    await this.#watched(QUIET_MS);
+    this.#watch.tell('ended', this.#scene());
+  }
+
+  async #watched(ms: number): Promise<void> {
+    const [clock, eyes] = [this.#clock, this.#watch];
+    const end = clock.now + ms;
+    while (clock.now < end && eyes.broken === undefined) {
+      await clock.runSettled(Math.min(SAMPLE_MS, end - clock.now), () => eyes.broken !== undefined);
+      eyes.tell('sampled', this.#scene());
+    }
+  }
+
+  #scene(): Scene {
+    const { liars, resources, faults } = this.#drawn;
+    const honest = this.#pops.filter(({ index }) => !liars.has(index));
+    const { gone, unheard, originFailed, disksFailed } = this.#mischief;
+    return {
+      ...{ now: this.#clock.now, honest, resources, originFailed, disksFailed },
+      faultless: faults.size === 0,
+      members: honest.filter((pop) => !gone.has(pop)),
+      seats: this.#pops.length - gone.size,
+      unheard,
+    };
+  }
+}
