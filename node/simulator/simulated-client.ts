@@ -84,8 +84,14 @@ class Sink extends EventEmitter {
   }
 }
 
+/** What stands for the connections of clients, by address: the edge looks a client up once a connection. */
+export type Connections = Map<string, { readonly remoteAddress: string }>;
+
 /** A request to the edge of a simulated PoP, past parser and socket. */
-export function ask(edge: Edge, request: ClientRequest): Promise<ClientResponse> {
+export function ask(edge: Edge, request: ClientRequest, connections: Connections): Promise<ClientResponse> {
+  const { address } = request;
+  const socket = connections.get(address) ?? { remoteAddress: address };
+  connections.set(address, socket);
   return new Promise((resolve) => {
     const message = {
       method: request.method ?? 'GET',
@@ -95,7 +101,7 @@ export function ask(edge: Edge, request: ClientRequest): Promise<ClientResponse>
       httpVersionMajor: 1,
       complete: true,
       readableEnded: true,
-      socket: { remoteAddress: request.address },
+      socket,
     };
     edge.handle(message as unknown as IncomingMessage, new Sink(resolve) as unknown as ServerResponse);
   });

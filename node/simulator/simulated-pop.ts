@@ -14,7 +14,7 @@ import { type OnClose, type Pop, startPop } from '../pop.ts';
 import { type ShutdownPhase, shutdown } from '../shutdown.ts';
 import type { ClusterNetwork, Twist } from './cluster-network.ts';
 import { Life, lifeClock } from './life.ts';
-import { ask, type ClientRequest, type ClientResponse } from './simulated-client.ts';
+import { ask, type ClientRequest, type ClientResponse, type Connections } from './simulated-client.ts';
 import { type MindTwists, type SharedWork, simulatedMind, simulatedPool } from './simulated-mind.ts';
 import { Diary, Tallies } from './tallies.ts';
 import { VirtualBlobs } from './virtual-blobs.ts';
@@ -79,6 +79,7 @@ export class SimulatedPop {
   lives = 0;
   readonly #options: SimulatedPopOptions;
   #life = new Life();
+  #connections: Connections = new Map();
   #pop: Pop | undefined;
   #phases: ShutdownPhase[] = [];
   #up = false;
@@ -207,7 +208,7 @@ export class SimulatedPop {
   async request(request: ClientRequest): Promise<ClientResponse | undefined> {
     const life = this.#life;
     if (!this.#pop) return undefined;
-    const response = await ask(this.#pop.edge, request);
+    const response = await ask(this.#pop.edge, request, this.#connections);
     return life.alive ? response : undefined;
   }
 

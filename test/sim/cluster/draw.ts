@@ -116,12 +116,12 @@ export function draw(
     },
     disk: has('slow-disk') ? { minMs: 1, maxMs: dice.pick([40, 200]) } : { minMs: 1, maxMs: 8 },
     speed: dice.pick([1, 60, 60, 120]),
-    epochMs: large ? 5_000 : pops > 10 ? 3_000 : dice.pick([1_000, 2_000, 2_000]),
+    epochMs: large ? 5_000 : pops > 10 ? 3_000 : dice.pick([1_000, 2_000, 3_000]),
     storageBytes: dice.pick([1, 16, 64]) * (1 << 20),
     bytesPerSecond: dice.pick([64, 512, 16_384]) * 1_024,
     historyBytes: 8 << 20,
     resources: resourcesOf(dice, hostileMs),
-    requestMs: pops > 10 ? 100 : dice.pick([30, 100, 300]),
+    requestMs: pops > 10 ? 150 : dice.pick([50, 150, 400]),
     purgeMs: dice.pick([1_000, 2_500, 6_000]),
     skews: Array.from({ length: pops + 1 }, () => (has('skew') ? skew() : 0)),
   };
@@ -129,7 +129,7 @@ export function draw(
 
 /** Most become known one after the other, and in one region before the others: so there is something to foresee. */
 function resourcesOf(dice: Dice, hostileMs: number): DrawnResource[] {
-  return Array.from({ length: dice.between(6, 40) }, (_, at) => {
+  return Array.from({ length: dice.between(5, 20) }, (_, at) => {
     const born = dice.chance(0.3) ? 0 : dice.between(0, hostileMs);
     return {
       key: `${at % 2 ? STRICT_HOST : STALE_HOST}/${at % 3 ? 'docs' : 'media'}/${at}`,

@@ -162,8 +162,7 @@ export function readFaults(text: string): readonly Fault[] {
 }
 
 if (process.argv[2] === 'worker' && process.send) {
-  const { send } = process;
-  const say = (message: Report | 'done') => void send.call(process, message);
+  const say = (message: Report | 'done') => void process.send?.(message);
   process.on('message', (batch: Batch) => {
     play(batch, say).then(
       () => say('done'),

@@ -30,7 +30,7 @@ const CONVERGENCE_MS = 180_000;
 /** Between two looks at the whole. */
 const SAMPLE_MS = 500;
 /** Quiet time before the last look. */
-const QUIET_MS = 15_000;
+const QUIET_MS = 8_000;
 /** Requests, thousandths, beyond what any honest forecast says of these loads. */
 const DEMAND_MAX = 20_000_000;
 
