@@ -184,13 +184,18 @@ export class LocalReplicas implements ReplicaIndex {
     await this.commit(this.catalogue.lost(content));
   }
 
-  /** Makes a change durable, then numbers it to be announced. Fails with `STORE_*`; memory keeps the change. */
+  /**
+   * Makes a change durable, then numbers it to be announced. Fails with `STORE_*`; memory keeps the change, and peers
+   * hear of it all the same.
+   */
   async commit(change: CatalogueChange): Promise<void> {
     for (const content of change.unused) this.#discard(content);
-    await this.#tables.write(change.writes);
-    if (change.announce.length === 0) return;
-    for (const id of change.announce) this.catalogue.log.append(id);
-    this.onAnnounce();
+    try {
+      await this.#tables.write(change.writes);
+    } finally {
+      for (const id of change.announce) this.catalogue.log.append(id);
+      if (change.announce.length > 0) this.onAnnounce();
+    }
   }
 
   /** Deletes contents that nothing has named since before `until` (real ms); the bytes that this freed. */

@@ -178,21 +178,39 @@ export class ClusterNetwork {
         this.#clock.after(REDIAL_MS * (0.5 + this.#random.float()), () => this.#dial(one, other));
         return;
       }
-      one.links.add(other);
-      other.links.add(one);
-      this.#notify(one, other.pop, true);
-      this.#notify(other, one.pop, true);
+      const [known, knew] = [this.#relink(one, other), this.#relink(other, one)];
+      if (!known) this.#notify(one, other.pop, true);
+      if (!knew) this.#notify(other, one.pop, true);
       this.#exchange(one, other);
       this.#exchange(other, one);
     });
   }
 
-  #unlink(a: Node, b: Node): void {
-    if (!a.links.delete(b)) return;
-    b.links.delete(a);
+  /**
+   * One end of a new connection. Whether the peer was connected already: it may have come back before its old
+   * connection was found dead, which is then no news.
+   */
+  #relink(node: Node, peer: Node): boolean {
+    const old = [...node.links].find(({ pop }) => pop === peer.pop);
+    if (old) {
+      node.links.delete(old);
+      old.links.delete(node);
+      this.#abandon(node, old);
+    }
+    node.links.add(peer);
+    return old !== undefined;
+  }
+
+  #abandon(a: Node, b: Node): void {
     for (const call of [...this.#calls])
       if ((call.from === a && call.to === b) || (call.from === b && call.to === a))
         call.fail(new PresageError('PEER_UNKNOWN', 'the connection was lost'));
+  }
+
+  #unlink(a: Node, b: Node): void {
+    if (!a.links.delete(b)) return;
+    b.links.delete(a);
+    this.#abandon(a, b);
     this.#notify(a, b.pop, false);
     this.#notify(b, a.pop, false);
     const redial = () => {

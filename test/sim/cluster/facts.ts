@@ -79,8 +79,8 @@ export interface Checker {
   sampled?(scene: Scene): void;
   /** Whether all is as it is to be in the end; undefined if it is. */
   unsettled?(scene: Scene): string | undefined;
-  /** Healed, and quiet for a while. */
-  ended?(scene: Scene): void;
+  /** The same for what comes about only when nothing happens any more. */
+  restless?(scene: Scene): string | undefined;
 }
 
 /** A promise that was broken: the name of its checker first. */

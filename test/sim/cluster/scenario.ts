@@ -29,8 +29,11 @@ import { Workload } from './workload.ts';
 const CONVERGENCE_MS = 180_000;
 /** Between two looks at the whole. */
 const SAMPLE_MS = 500;
-/** Quiet time before the last look. */
-const QUIET_MS = 8_000;
+/** Until the last requests have been answered. */
+const LAST_MS = 3_000;
+/** Within that time at rest, and so much for each peer, all know what each holds: a lost call, and a comparison. */
+const REST_MS = 20_000;
+const REST_PEER_MS = 2_500;
 /** Requests, thousandths, beyond what any honest forecast says of these loads. */
 const DEMAND_MAX = 20_000_000;
 
@@ -214,8 +217,7 @@ export class Scenario {
     if (type === 'decision') {
       const { height, hash, stateHash, planHash, included, again } = data as unknown as Told;
       this.#watch.decided(pop, { height, hash, stateHash, planHash, included, again });
-    } else if (type === 'purge' && data.issuer === pop.id) this.#workload.numbered(pop, data.seq as number);
-    else if (type === 'mirror' && data.source !== 'client') {
+    } else if (type === 'mirror' && data.source !== 'client') {
       this.#watch.tell('mirrored', pop, data.size as number, data.source as 'plan' | 'speculative');
     }
   }
@@ -236,7 +238,6 @@ export class Scenario {
   #crash(pop: SimulatedPop): void {
     this.#crashes += 1;
     pop.crash();
-    this.#workload.crashed(pop);
   }
 
   async #play(): Promise<number> {
@@ -250,7 +251,7 @@ export class Scenario {
     await this.#watched(drawn.hostileMs);
     this.#mischief.end();
     const healedAt = clock.now;
-    const open = () => watch.unsettled(this.#scene());
+    const open = () => watch.open('unsettled', this.#scene());
     let left = open();
     let quiet = false;
     while (watch.broken === undefined && clock.now - healedAt < CONVERGENCE_MS) {
@@ -265,18 +266,24 @@ export class Scenario {
     }
     const convergedMs = clock.now - healedAt;
     if (left !== undefined) watch.broken ??= `convergence: ${left}`;
-    await this.#lastReads();
+    await this.#rest();
     return convergedMs;
   }
 
-  /** Everybody is asked for everything once more. */
-  async #lastReads(): Promise<void> {
-    const { resources } = this.#drawn;
-    const asked = this.#scene().members.slice(0, 30);
+  /** Everybody is asked for everything once more; then nothing happens any more. */
+  async #rest(): Promise<void> {
+    const { members } = this.#scene();
     this.#workload.end();
-    for (const pop of asked) for (const resource of resources) void this.#workload.ask(pop, resource);
-    await this.#watched(QUIET_MS);
-    this.#watch.tell('ended', this.#scene());
+    for (const pop of members.slice(0, 30))
+      for (const resource of this.#drawn.resources) void this.#workload.ask(pop, resource);
+    await this.#watched(LAST_MS);
+    let left: string | undefined;
+    const until = this.#clock.now + REST_MS + REST_PEER_MS * Math.min(members.length, 40);
+    do {
+      left = this.#watch.open('restless', this.#scene());
+      if (left !== undefined) await this.#watched(SAMPLE_MS);
+    } while (left !== undefined && this.#watch.broken === undefined && this.#clock.now < until);
+    if (left !== undefined) this.#watch.broken ??= `rest: ${left}`;
   }
 
   async #watched(ms: number): Promise<void> {

@@ -3,7 +3,7 @@ import type { SimulatedPop } from '../../../node/simulator/simulated-pop.ts';
 import { decodePurgeReply } from '../../../protocol/messages/purge.ts';
 import { Broken, type Checker, type Ordered, type Scene, type Served, type Told } from './facts.ts';
 
-type Hook = Exclude<keyof Checker, 'name' | 'unsettled'>;
+type Hook = Exclude<keyof Checker, 'name' | 'unsettled' | 'restless'>;
 type Given<H extends Hook> = Parameters<NonNullable<Checker[H]>>;
 
 /** Tells all checkers what happens, and keeps what the first of them found wrong. */
@@ -13,6 +13,8 @@ export class Watch {
   readonly #now: () => number;
   /** Purges by the id that acknowledgements name. */
   readonly #purges = new Map<string, Ordered>();
+  /** Acknowledgements of purges whose id is still to become known: their issuer waits for them. */
+  readonly #early = new Map<string, SimulatedPop[]>();
   broken: string | undefined;
   /** What happened, so that a run in which nothing did is noticed. */
   readonly counts: Record<string, number> = {};
@@ -38,10 +40,10 @@ export class Watch {
     }
   }
 
-  /** What is not yet as it is to be in the end. */
-  unsettled(scene: Scene): string | undefined {
+  /** What is not yet as it is to be in the end: while clients still ask, or when nothing happens any more. */
+  open(when: 'unsettled' | 'restless', scene: Scene): string | undefined {
     for (const checker of this.#checkers) {
-      const what = checker.unsettled?.(scene);
+      const what = checker[when]?.(scene);
       if (what !== undefined) return `${checker.name}: ${what}`;
     }
     return undefined;
@@ -61,15 +63,18 @@ export class Watch {
     this.tell('served', served);
   }
 
-  /** A purge has got its id, at the PoP that issues it. */
+  /** The PoP that issued a purge has said that it is done, which tells its id. */
   issued(id: string, ordered: Ordered): void {
     this.mark('issued', id);
     this.#purges.set(id, ordered);
+    for (const pop of this.#early.get(id) ?? []) this.settled(pop, id);
+    this.#early.delete(id);
   }
 
   settled(pop: SimulatedPop, id: string): void {
     const ordered = this.#purges.get(id);
     if (ordered) this.tell('acknowledged', pop, ordered);
+    else this.#early.set(id, [...(this.#early.get(id) ?? []), pop]);
   }
 
   /** What a PoP answers on the protocol of purges. */

@@ -27,8 +27,6 @@ export interface WorkloadDeps {
 /** Clients that ask, an origin that changes, and an operator who purges. */
 export class Workload {
   readonly #deps: WorkloadDeps;
-  /** Purges whose number is not known yet, by the PoP that issues them, in order. */
-  readonly #numbering = new Map<SimulatedPop, Ordered[]>();
   #begunAt = 0;
   #stopped = false;
   #ended = false;
@@ -54,20 +52,6 @@ export class Workload {
   /** Nobody asks for anything any more. */
   end(): void {
     this.#ended = true;
-  }
-
-  /** A PoP has applied a purge of its own: it has a number now. */
-  numbered(pop: SimulatedPop, seq: number): void {
-    const ordered = this.#numbering.get(pop)?.shift();
-    const purge = [...(pop.running?.store.ledger.invalidations.list() ?? [])].find(
-      (one) => one.issuer === pop.id && one.seq === seq,
-    );
-    if (ordered && purge) this.#deps.watch.issued(purge.id, ordered);
-  }
-
-  /** What it had begun to issue is forgotten with it. */
-  crashed(pop: SimulatedPop): void {
-    this.#numbering.delete(pop);
   }
 
   /** One client's request at a PoP. */
@@ -165,7 +149,6 @@ export class Workload {
     };
     const { ledger } = pop.running.store;
     const { invalidator } = pop.running.actors;
-    this.#numbering.set(pop, [...(this.#numbering.get(pop) ?? []), ordered]);
     watch.tell('ordered', ordered);
     const site = (strict ? 'strict' : 'files') as SiteId;
     const order = { site, scope, soft: ordered.soft, wait: dice.chance(0.5), waitMs: WAIT_MS };
@@ -174,7 +157,9 @@ export class Workload {
       .then(
         ({ issuer, seq }) => {
           const purge = [...ledger.invalidations.list()].find((one) => isThat(one, issuer, seq));
-          if (purge) watch.settled(pop, purge.id);
+          if (!purge) return;
+          watch.issued(purge.id, ordered);
+          watch.settled(pop, purge.id);
         },
         // A full disk refuses it, or the PoP is gone: then nothing was promised.
         () => undefined,

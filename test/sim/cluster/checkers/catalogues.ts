@@ -1,6 +1,5 @@
 import { type Key16, key16Of, type ResourceKey } from '../../../../protocol/ids.ts';
-import type { Scene } from '../facts.ts';
-import { Broken, type Checker } from '../facts.ts';
+import type { Checker, Scene } from '../facts.ts';
 
 /** In the end PoPs that know a resource know the same version of it, and of its holders what is true. */
 export class CatalogueChecker implements Checker {
@@ -11,12 +10,7 @@ export class CatalogueChecker implements Checker {
     this.#keys = resources.map(({ key }) => [key, key16Of(key as ResourceKey, secret)]);
   }
 
-  ended(scene: Scene): void {
-    const difference = this.#difference(scene);
-    if (difference) throw new Broken(this.name, difference);
-  }
-
-  #difference({ members }: Scene): string | undefined {
+  restless({ members }: Scene): string | undefined {
     for (const [key, key16] of this.#keys) {
       const newest = new Map<string, number>();
       for (const { index, running } of members) {
