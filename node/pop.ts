@@ -155,6 +155,7 @@ export async function startPop(
     ...{ index: store.replicas, blobs: store.blobs, origin: world.origin, demand, clock, log, metrics },
     site: (host) => sites.ofHost(host),
     hostOf: resourceHosts(() => charters.current(), names),
+    clientKey: new Uint8Array(Uint32Array.from({ length: 8 }, () => random.uint32()).buffer),
     fill: peerFill({ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock }),
     observe: (seen) => {
       traffic.count(seen, clock.monotonic());

@@ -13,12 +13,14 @@ export interface Client {
 
 /** Places clients once per connection. */
 export class Clients {
-  readonly #key = randomBytes(32);
+  readonly #key: Uint8Array;
   readonly #known = new WeakMap<object, Client>();
   readonly #regionOf: (address: string) => RegionId;
 
-  constructor(regionOf: (address: string) => RegionId) {
+  /** `key`: under which prefixes are hashed. */
+  constructor(regionOf: (address: string) => RegionId, key: Uint8Array = randomBytes(32)) {
     this.#regionOf = regionOf;
+    this.#key = key;
   }
 
   of(message: IncomingMessage): Client {

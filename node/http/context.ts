@@ -78,6 +78,8 @@ export interface EdgeDependencies {
   readonly clock: Clock;
   readonly observe: (observation: Observation) => void;
   readonly regionOf: (address: string) => RegionId;
+  /** Under which clients' prefixes are hashed, 32 bytes; by default one that dies with the process. */
+  readonly clientKey?: Uint8Array;
   readonly log: Log;
   readonly metrics: Metrics;
 }

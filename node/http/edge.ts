@@ -98,7 +98,7 @@ class HttpEdge implements Edge {
     this.#hits = new MemoryHits(context, this.#lookup, (client, request, resolved, at, answered) =>
       this.#observe(client, request, resolved, at, answered),
     );
-    this.#clients = new Clients(context.deps.regionOf);
+    this.#clients = new Clients(context.deps.regionOf, context.deps.clientKey);
     const name = context.via.slice(4).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
     this.#ownVia = new RegExp(`(?:^|,)\\s*[\\w./]+ ${name}\\s*(?:,|$)`);
   }

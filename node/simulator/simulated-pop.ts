@@ -52,7 +52,7 @@ export interface SimulatedPopOptions {
   readonly speed: number;
   /** Lines of its log that are kept. */
   readonly logLines: number;
-  readonly lies?: (MindTwists & { readonly network?: Twist }) | undefined;
+  readonly lies?: (MindTwists & { readonly network?: Twist | undefined }) | undefined;
   /** Hears what the PoP makes known, as by `GET /events`. */
   readonly happened: (pop: SimulatedPop, type: string, data: Fields) => void;
   /** Called at each fsync that succeeded, before anybody was told; a good moment to crash. */

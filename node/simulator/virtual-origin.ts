@@ -90,6 +90,7 @@ export class VirtualOrigin {
       ...{ status, headers: fields, requestedAt, receivedAt: clock.now(), framed: true },
       body: Readable.from(method === 'HEAD' ? [] : [body]),
       length: body.length,
+      trailers: () => [],
     });
     if (!found) return answer(404, [['cache-control', 'no-store']], Buffer.from('unknown'));
     const etag = `"v${found.version}"`;

@@ -52,6 +52,8 @@ export interface Draw {
   readonly requestMs: number;
   readonly purgeMs: number;
   readonly liars: ReadonlySet<number>;
+  /** All of them propose nonsense, and do nothing else. */
+  readonly wild: boolean;
   /** How wrong the times of day are, ms. */
   readonly skews: readonly number[];
   readonly leaver: number | undefined;
@@ -106,7 +108,7 @@ export function draw(
   };
   const hostileMs = pops > 10 ? 12_000 : dice.between(6_000, 24_000);
   return {
-    ...{ pops, faults, liars, leaver, revoked, hostileMs },
+    ...{ pops, faults, liars, leaver, revoked, hostileMs, wild: false },
     joiner: has('join') && !large ? pops : undefined,
     network: has('network') ? rough : sound,
     origin: {

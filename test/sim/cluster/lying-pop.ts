@@ -27,9 +27,11 @@ export function lyingPop(
     readonly side: readonly number[];
     readonly charter: Charter;
     readonly work: SharedWork;
+    readonly wild: boolean;
   },
 ): MindTwists & { readonly network: Twist } {
-  const vices = new Set(dice.shuffled(VICES).slice(0, dice.between(1, 4)));
+  const drawn = dice.shuffled(VICES).slice(0, dice.between(1, 4));
+  const vices = new Set<Vice>(cluster.wild ? ['wild'] : drawn);
   // Two machines under one name are for the scenario of the agreement alone.
   const lies = new Set(dice.shuffled(LIES.filter((one) => one !== 'twins')).slice(0, dice.between(1, 4)));
   const network = new TwistedNetwork(dice, vices, liarOf(index, dice, lies, cluster));

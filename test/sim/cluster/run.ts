@@ -161,7 +161,7 @@ export function readFaults(text: string): readonly Fault[] {
   });
 }
 
-if (process.argv[2] === 'worker' && process.send) {
+if (process.argv[2] === 'worker') {
   const say = (message: Report | 'done') => void process.send?.(message);
   process.on('message', (batch: Batch) => {
     play(batch, say).then(

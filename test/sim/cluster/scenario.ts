@@ -1,8 +1,8 @@
 import { loadConfig } from '../../../node/config.ts';
 import { ClusterNetwork } from '../../../node/simulator/cluster-network.ts';
 import { Dice } from '../../../node/simulator/dice.ts';
-import { type MindTwists, SharedWork } from '../../../node/simulator/simulated-mind.ts';
-import { SimulatedPop } from '../../../node/simulator/simulated-pop.ts';
+import { SharedWork } from '../../../node/simulator/simulated-mind.ts';
+import { SimulatedPop, type SimulatedPopOptions } from '../../../node/simulator/simulated-pop.ts';
 import { VirtualClock } from '../../../node/simulator/virtual-clock.ts';
 import { VirtualNetwork } from '../../../node/simulator/virtual-network.ts';
 import { VirtualOrigin } from '../../../node/simulator/virtual-origin.ts';
@@ -94,7 +94,8 @@ export class Scenario {
   constructor(options: ScenarioOptions) {
     this.#options = options;
     const dice = new Dice(options.seed);
-    const drawn = draw(dice, options);
+    const asDrawn = draw(dice, options);
+    const drawn = { ...asDrawn, ...options.sabotage?.redraw?.(asDrawn) };
     this.#drawn = drawn;
     this.#dice = dice;
     const clock = this.#clock;
@@ -174,8 +175,19 @@ export class Scenario {
   }
 
   #build(dice: Dice, origin: VirtualOrigin): SimulatedPop[] {
-    const { pops, joiner, epochMs, speed, liars, skews, storageBytes, bytesPerSecond, historyBytes, disk } =
-      this.#drawn;
+    const {
+      pops,
+      joiner,
+      epochMs,
+      speed,
+      liars,
+      wild,
+      skews,
+      storageBytes,
+      bytesPerSecond,
+      historyBytes,
+      disk,
+    } = this.#drawn;
     const charter = charterOf(epochMs, speed);
     const base = loadConfig({ env: {}, cwd: '/' });
     const config = {
@@ -190,7 +202,7 @@ export class Scenario {
     const side = Array.from({ length: count }, () => dice.between(0, 2));
     return papersOf(count, pops, charter).map((papers, index) => {
       const lies = liars.has(index)
-        ? lyingPop(index, dice.apart(), { size: pops, side, charter, work })
+        ? lyingPop(index, dice.apart(), { size: pops, side, charter, work, wild })
         : undefined;
       const pop = new SimulatedPop({
         ...{ index, papers, config, clock: this.#clock, network: this.#network, origin, work, disk, speed },
@@ -205,9 +217,11 @@ export class Scenario {
     });
   }
 
-  #honestly(index: number): MindTwists {
+  #honestly(index: number): SimulatedPopOptions['lies'] {
+    const { defects, twist } = this.#options.sabotage ?? {};
     return {
-      defects: this.#options.sabotage?.defects,
+      defects,
+      network: twist,
       decided: (state) => this.#watch.tell('stands', this.#pops[index]!, state),
     };
   }
@@ -226,7 +240,8 @@ export class Scenario {
     if (pop.up) return;
     this.#options.sabotage?.start?.(pop);
     if (!this.#drawn.liars.has(pop.index)) this.#watch.tell('started', pop);
-    pop.start().catch((error: unknown) => {
+    const running = pop.start().then(() => this.#options.sabotage?.running?.(pop));
+    running.catch((error: unknown) => {
       // A full disk may keep it from starting; the operator starts it again.
       if (!pop.diskFails)
         this.#watch.broken ??= `crash: PoP ${pop.index} did not start: ${(error as Error).stack}`;
