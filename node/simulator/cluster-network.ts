@@ -12,6 +12,7 @@ import {
 } from '../../protocol/ports.ts';
 import type { Network } from '../adapters/libp2p.ts';
 import type { Life } from './life.ts';
+import type { RevocationReader, Twist, Wiretap } from './network-hooks.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 import type { VirtualNetwork } from './virtual-network.ts';
 
@@ -26,26 +27,6 @@ const REDIAL_MS = 1_000;
 const SILENCE_MS = 6_000;
 
 type Handler = (from: PopId, request: Uint8Array) => Promise<Uint8Array>;
-
-/** What a PoP that lies puts in the place of what it would have sent. */
-export interface Twist {
-  gossip(topic: TopicName, bytes: Uint8Array, to: number): readonly Uint8Array[];
-  /** Undefined: nothing comes. */
-  request(protocol: ProtocolName, bytes: Uint8Array, to: number): Uint8Array | undefined;
-  reply(protocol: ProtocolName, bytes: Uint8Array, to: number): Uint8Array | undefined;
-}
-
-/** Sees what crosses the network. */
-export interface Wiretap {
-  published?(from: PopId, topic: TopicName, bytes: Uint8Array): void;
-  rejected?(by: PopId, author: PopId, topic: TopicName, code: string): void;
-  replied?(from: PopId, to: PopId, protocol: ProtocolName, reply: Uint8Array): void;
-}
-
-/** What the operator's revocations mean to the network. */
-export interface RevocationReader {
-  read(list: Uint8Array): { readonly version: number; readonly revoked: readonly PopId[] };
-}
 
 interface Call {
   readonly from: Node;
@@ -387,7 +368,8 @@ export class ClusterNetwork {
     this.links.stream(from.index, to.index, () => {
       if (!this.#lives(to)) return;
       const handler = to.handlers.get(protocol);
-      if (!handler) return refused(new PresageError('PEER_REFUSED'));
+      // Its actors are still to start.
+      if (!handler) return back(() => failed(new PresageError('PEER_BUSY')));
       handler(from.pop, said).then((reply) => {
         if (reply.length > PROTOCOLS[protocol].maxReplyBytes)
           return refused(new PresageError('WIRE_TOO_LARGE'));

@@ -61,15 +61,31 @@ export class VirtualDatabase {
 
   open(world: DatabaseWorld): Database {
     const life = ++this.#life;
+    const names = new Map<number, string>();
+    let closed = false;
     const commit = (writes: readonly Write[], sync: boolean) =>
       new Promise<void>((resolve, reject) => {
         if (life !== this.#life) return;
+        if (closed) return reject(new PresageError('CANCELLED', 'the database is closed'));
         this.#queue.push({ writes, sync, resolve, reject });
         this.#flush(world, life);
       });
     return {
-      table: <V>(spec: TableSpec<V>) => new VirtualTable(spec, () => this.#view.get(spec.prefix), commit),
-      close: async () => undefined,
+      table: <V>(spec: TableSpec<V>) => {
+        const { prefix, name } = spec;
+        const taken = names.get(prefix) ?? name;
+        if (taken !== name || !(prefix >= 0 && prefix < 255))
+          throw new PresageError('INTERNAL', `the prefix ${prefix} is not for ${name}`);
+        names.set(prefix, name);
+        const rows = () => {
+          if (closed) throw new PresageError('CANCELLED', 'the database is closed');
+          return this.#view.get(prefix);
+        };
+        return new VirtualTable(spec, rows, commit);
+      },
+      close: async () => {
+        closed = true;
+      },
     };
   }
 

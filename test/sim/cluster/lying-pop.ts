@@ -1,7 +1,7 @@
 import { sign } from 'node:crypto';
 import { lie } from '../../../node/demo/lie.ts';
-import type { Twist } from '../../../node/simulator/cluster-network.ts';
 import type { Dice } from '../../../node/simulator/dice.ts';
+import type { Twist } from '../../../node/simulator/network-hooks.ts';
 import type { MindTwists, SharedWork } from '../../../node/simulator/simulated-mind.ts';
 import type { Charter } from '../../../protocol/charter.ts';
 import { PresageError } from '../../../protocol/errors.ts';

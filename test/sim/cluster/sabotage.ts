@@ -1,4 +1,4 @@
-import type { Twist } from '../../../node/simulator/cluster-network.ts';
+import type { Twist } from '../../../node/simulator/network-hooks.ts';
 import type { SimulatedPop } from '../../../node/simulator/simulated-pop.ts';
 import type { Defects } from '../../../protocol/agreement-steps.ts';
 import type { PopId } from '../../../protocol/ids.ts';
