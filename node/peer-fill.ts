@@ -14,6 +14,8 @@ export interface PeerFillDeps {
   /** This PoP's own name. */
   readonly name: string;
   readonly clock: Clock;
+  /** Whether purges are reconciled with the peers. */
+  reconciled(): boolean;
   nameOf(pop: PopId): string | undefined;
 }
 
@@ -33,6 +35,8 @@ export function peerFill(deps: PeerFillDeps): PeerFill {
     async fill({ key, key16, site }, signal) {
       const connected = peers.connected();
       if (connected.length === 0 || !siteAllows(site, name)) return undefined;
+      // What a peer holds may have been purged here before the restart, or while this PoP was cut off.
+      if (site.cutOff === 'revalidate' && !deps.reconciled()) return undefined;
       const holders = replicas.holders(key16, connected).map(({ pop }) => pop);
       if (holders.length > 0) {
         const found = await puller.pull({ key16, source: 'client', signal }, [...new Set(holders)]);

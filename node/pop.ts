@@ -156,7 +156,10 @@ export async function startPop(
     site: (host) => sites.ofHost(host),
     hostOf: resourceHosts(() => charters.current(), names),
     clientKey: new Uint8Array(Uint32Array.from({ length: 8 }, () => random.uint32()).buffer),
-    fill: peerFill({ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock }),
+    fill: peerFill({
+      ...{ puller, peers, replicas: store.replicas, nameOf, name: identity.name, clock },
+      reconciled: () => store.ledger.reconciled,
+    }),
     observe: (seen) => {
       traffic.count(seen, clock.monotonic());
       intake.push(demandOfEdge(seen, names));

@@ -106,10 +106,14 @@ export class SimulatedPop {
     return this.#pop;
   }
 
+  /** Its time of day, Unix ms. */
+  get now(): number {
+    return lifeClock(this.#life, this.#options.clock, () => this.skewMs).now();
+  }
+
   /** What its demand clock shows, Unix ms. */
   get demandNow(): number {
-    const clock = lifeClock(this.#life, this.#options.clock, () => this.skewMs);
-    return demandClock(clock, { speed: this.#options.speed }).now();
+    return demandClock({ now: () => this.now }, { speed: this.#options.speed }).now();
   }
 
   /** Resolves when it runs; never if it crashes before. */

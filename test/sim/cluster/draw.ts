@@ -51,6 +51,8 @@ export interface Draw {
   /** Mean time between two requests of the whole cluster, and between two purges, ms. */
   readonly requestMs: number;
   readonly purgeMs: number;
+  /** Share of fsyncs that are the moment of a crash. */
+  readonly tear: number;
   readonly liars: ReadonlySet<number>;
   /** All of them propose nonsense, and do nothing else. */
   readonly wild: boolean;
@@ -117,6 +119,7 @@ export function draw(
       failures: has('origin') ? dice.pick([0, 0.1, 0.3]) : 0,
     },
     disk: has('slow-disk') ? { minMs: 1, maxMs: dice.pick([40, 200]) } : { minMs: 1, maxMs: 8 },
+    tear: has('torn') ? 0.004 : 0,
     speed: dice.pick([1, 60, 60, 120]),
     epochMs: large ? 5_000 : pops > 10 ? 3_000 : dice.pick([1_000, 2_000, 3_000]),
     storageBytes: dice.pick([1, 16, 64]) * (1 << 20),

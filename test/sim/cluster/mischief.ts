@@ -75,7 +75,8 @@ export class Mischief {
 
   /** At an fsync: whether this is the moment to crash. */
   tear(pop: SimulatedPop): void {
-    if (this.#over || !this.#deps.drawn.faults.has('torn') || !this.#deps.dice.chance(0.004)) return;
+    const { drawn, dice } = this.#deps;
+    if (this.#over || drawn.tear === 0 || !dice.chance(drawn.tear)) return;
     this.#crash(pop);
   }
 

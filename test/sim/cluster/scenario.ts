@@ -35,7 +35,7 @@ const LAST_MS = 3_000;
 const REST_MS = 20_000;
 const REST_PEER_MS = 2_500;
 /** Requests, thousandths, beyond what any honest forecast says of these loads. */
-const DEMAND_MAX = 20_000_000;
+const DEMAND_MAX = 950_000;
 
 export interface ScenarioOptions {
   readonly seed: number;
@@ -129,8 +129,8 @@ export class Scenario {
         this.#agreement,
         this.#plans,
         new DemandChecker(drawn, secret, DEMAND_MAX),
-        new StaleChecker(scene),
         new ContentChecker(),
+        new StaleChecker(scene),
         this.#budgets,
         new BoundsChecker(drawn.historyBytes),
         new ProgressChecker(this.#agreement),

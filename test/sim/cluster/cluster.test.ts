@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { FAULTS, type Fault } from './draw.ts';
+import { hunt, SABOTAGES } from './sabotage.ts';
+import { Scenario } from './scenario.ts';
+
+const again = (seed: number) => `npm run sim -- --seeds 1 --from ${seed} --verbose`;
+
+/** Histories in which something was wrong once: in what the daemon runs, in the simulated world, or in who watches. */
+const PINNED = [1, 4, 11, 31, 112, 120, 237, 239, 243, 1000];
+
+/** Seeds in which a defect must be noticed at least once. */
+const NOTICED_WITHIN = 2;
+
+describe('whole clusters under faults', () => {
+  it('keep their promises in histories that nobody has seen before', async () => {
+    // Fresh seeds with every run of the tests; a failure tells the seed.
+    const from = 1_000_000 + (Math.floor(Date.now() / 1000) % 1_000_000);
+    for (let seed = from; seed < from + 12; seed += 1) {
+      const { broken } = await new Scenario({ seed, pops: 1 + (seed % 6) }).run();
+      expect(broken, `${again(seed)} --pops ${1 + (seed % 6)}`).toBeUndefined();
+    }
+  });
+
+  it.each(PINNED)('keep them where they were broken once: seed %i', async (seed) => {
+    expect((await new Scenario({ seed }).run()).broken, again(seed)).toBeUndefined();
+  });
+
+  it('are the same history for the same seed', async () => {
+    const [one, other] = [await new Scenario({ seed: 77 }).run(), await new Scenario({ seed: 77 }).run()];
+    expect(other).toEqual(one);
+  });
+
+  it.each([1, 2, 3, 4, 5, 7, 10])(
+    'decide, plan, mirror and purge with %i PoPs and no faults',
+    async (pops) => {
+      const { broken, heights, counts } = await new Scenario({
+        seed: 5,
+        pops,
+        faults: new Set<Fault>(),
+      }).run();
+      expect(broken, again(5)).toBeUndefined();
+      expect(heights).toBeGreaterThan(3);
+      for (const what of ['served', 'acknowledged', 'mirrored', 'told'])
+        expect(counts[what], what).toBeGreaterThan(0);
+    },
+  );
+
+  it('decide with thirty PoPs through every fault at once', async () => {
+    const { broken, heights } = await new Scenario({ seed: 3, pops: 30, faults: new Set(FAULTS) }).run();
+    expect(broken, `${again(3)} --pops 30 --faults ${FAULTS.join()}`).toBeUndefined();
+    expect(heights).toBeGreaterThan(2);
+  });
+});
+
+describe('the simulation of clusters notices', () => {
+  it.each(SABOTAGES)('$name', async (sabotage) => {
+    expect((await hunt(sabotage, NOTICED_WITHIN, sabotage.seed)).caught).toBeGreaterThan(0);
+  });
+});
