@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { VirtualClock } from '../../../node/simulator/agreement-world.ts';
+import { VirtualClock } from '../../../node/simulator/virtual-clock.ts';
 import { HybridClock } from '../../../protocol/hybrid-clock.ts';
 import type { PopId } from '../../../protocol/ids.ts';
 import { Invalidations } from '../../../protocol/invalidation.ts';

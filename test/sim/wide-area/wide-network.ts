@@ -1,4 +1,4 @@
-import type { VirtualClock } from '../../../node/simulator/agreement-world.ts';
+import type { VirtualClock } from '../../../node/simulator/virtual-clock.ts';
 import type { Overlay } from './overlay.ts';
 import type { WideArea } from './round-trips.ts';
 
