@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 
 declare const brand: unique symbol;
 type Brand<T, Name extends string> = T & { readonly [brand]: Name };
@@ -28,9 +28,20 @@ const KEY16 = /^[0-9a-f]{32}$/;
 const CONTENT_HASH = /^[0-9a-f]{64}$/;
 const REGION = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
+const secretKeys = new WeakMap<Uint8Array, KeyObject>();
+/** A secret as HMAC takes it without looking at it anew; it must not change any more. */
+export function secretKeyOf(secret: Uint8Array): KeyObject {
+  let key = secretKeys.get(secret);
+  if (!key) {
+    key = createSecretKey(secret);
+    secretKeys.set(secret, key);
+  }
+  return key;
+}
+
 /** The anonymous name under which a resource travels in gossip and decisions. */
 export function key16Of(key: ResourceKey, siteSecret: Uint8Array): Key16 {
-  return createHmac('sha256', siteSecret).update(key).digest('hex').slice(0, 32) as Key16;
+  return createHmac('sha256', secretKeyOf(siteSecret)).update(key).digest('hex').slice(0, 32) as Key16;
 }
 
 export const isKey16 = (text: string): text is Key16 => KEY16.test(text);

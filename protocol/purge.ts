@@ -7,7 +7,7 @@ import {
 } from 'node:crypto';
 import * as v from 'valibot';
 import { PresageError } from './errors.ts';
-import { isKey16, type Key16, key16Of, type PopId, type ResourceKey } from './ids.ts';
+import { isKey16, type Key16, key16Of, type PopId, type ResourceKey, secretKeyOf } from './ids.ts';
 import { publicKeyFromRaw, publicKeyOf } from './pop-key.ts';
 import type { Stamp } from './replica.ts';
 import { decode, encode, type MessageSpec } from './wire/codec.ts';
@@ -166,7 +166,10 @@ export class SiteScopes {
 
   /** A NUL separates the hash domains from each other and from `key16Of`, whose keys hold no NUL. */
   #hash(kind: string, text: string): string {
-    return createHmac('sha256', this.secret).update(`\0${kind}\0${text}`).digest('hex').slice(0, 32);
+    return createHmac('sha256', secretKeyOf(this.secret))
+      .update(`\0${kind}\0${text}`)
+      .digest('hex')
+      .slice(0, 32);
   }
 }
 

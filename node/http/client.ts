@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import { isIP, type Socket } from 'node:net';
@@ -13,14 +13,14 @@ export interface Client {
 
 /** Places clients once per connection. */
 export class Clients {
-  readonly #key: Uint8Array;
+  readonly #key: KeyObject;
   readonly #known = new WeakMap<object, Client>();
   readonly #regionOf: (address: string) => RegionId;
 
   /** `key`: under which prefixes are hashed. */
   constructor(regionOf: (address: string) => RegionId, key: Uint8Array = randomBytes(32)) {
     this.#regionOf = regionOf;
-    this.#key = key;
+    this.#key = createSecretKey(key);
   }
 
   of(message: IncomingMessage): Client {

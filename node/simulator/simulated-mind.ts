@@ -1,4 +1,4 @@
-import { verify as verifySignature } from 'node:crypto';
+import { type KeyObject, verify as verifySignature } from 'node:crypto';
 import type { DemandForecaster, MindHost } from '../../actors/forecaster.ts';
 import {
   AgreedForecast,
@@ -83,6 +83,7 @@ class SimulatedMind extends Mind {
 export class SharedWork {
   readonly #decoded = new WeakMap<Uint8Array, AgreementMessage | PresageError>();
   readonly #checked = new WeakMap<Uint8Array, Map<string, boolean>>();
+  readonly #keys = new Map<PopId, KeyObject>();
 
   readonly decode = (bytes: Uint8Array): AgreementMessage => {
     let known = this.#decoded.get(bytes);
@@ -105,17 +106,19 @@ export class SharedWork {
     this.#checked.set(signature, checked);
     const known = checked.get(name);
     if (known !== undefined) return known;
-    const holds = holdsUp(pop, message, signature);
+    const holds = this.#holdsUp(pop, message, signature);
     checked.set(name, holds);
     return holds;
   };
-}
 
-function holdsUp(pop: PopId, message: Uint8Array, signature: Uint8Array): boolean {
-  try {
-    return verifySignature(null, message, publicKeyFromRaw(publicKeyOf(pop)), signature);
-  } catch {
-    return false;
+  #holdsUp(pop: PopId, message: Uint8Array, signature: Uint8Array): boolean {
+    try {
+      const key = this.#keys.get(pop) ?? publicKeyFromRaw(publicKeyOf(pop));
+      this.#keys.set(pop, key);
+      return verifySignature(null, message, key, signature);
+    } catch {
+      return false;
+    }
   }
 }
 

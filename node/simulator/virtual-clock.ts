@@ -45,7 +45,7 @@ export class VirtualClock {
   }
 
   /**
-   * The same where promises are at work: each event is followed by all that it sets off, before time goes on. Nothing
+   * The same where promises are at work: each moment is followed by all that it sets off, before time goes on. Nothing
    * may wait for the real world, which takes no part in virtual time.
    */
   async runSettled(ms: number, done: () => boolean = () => false): Promise<void> {
@@ -58,6 +58,8 @@ export class VirtualClock {
           return;
         }
         event.run?.();
+        // What falls due at the same moment belongs to the same turn.
+        for (let at = this.#at(this.#now); at; at = this.#at(this.#now)) at.run?.();
         setImmediate(turn, resolve, reject);
       } catch (error) {
         reject(error);
@@ -65,6 +67,14 @@ export class VirtualClock {
     };
     // Ticks and microtasks run dry between two turns of the event loop.
     await new Promise<void>((resolve, reject) => setImmediate(turn, resolve, reject));
+  }
+
+  /** The next event, if it is due at `now`. */
+  #at(now: number): Event | undefined {
+    const next = this.#heap[0];
+    if (next?.at !== now) return undefined;
+    this.#pop();
+    return next;
   }
 
   /** Moves time on to the next event, or to `end` if there is none before. */

@@ -64,11 +64,14 @@ export interface Draw {
   readonly joiner: number | undefined;
 }
 
+/** Large clusters cost a minute of a core and more each: most have a hundred PoPs. */
+const LARGE = [...Array<number>(16).fill(100), 150, 150, 200, 300];
+
 /** Sizes as the whole run is to have them: 95 % small, 4 % of 30, 1 % large. */
 function sizeOf(dice: Dice): number {
   const share = dice.random.float();
   if (share < 0.95) return dice.between(1, 11);
-  return share < 0.99 ? 30 : dice.pick([100, 100, 100, 140, 140, 200, 300]);
+  return share < 0.99 ? 30 : dice.pick(LARGE);
 }
 
 export function draw(
@@ -108,7 +111,7 @@ export function draw(
     const most = dice.pick([200, 2_000, 2_000, 600_000]);
     return dice.chance(0.5) ? Math.floor((2 * dice.random.float() - 1) * most) : 0;
   };
-  const hostileMs = pops > 10 ? 12_000 : dice.between(6_000, 24_000);
+  const hostileMs = pops > 10 ? 6_000 : dice.between(4_000, 16_000);
   return {
     ...{ pops, faults, liars, leaver, revoked, hostileMs, wild: false },
     joiner: has('join') && !large ? pops : undefined,
@@ -126,7 +129,7 @@ export function draw(
     bytesPerSecond: dice.pick([64, 512, 16_384]) * 1_024,
     historyBytes: 8 << 20,
     resources: resourcesOf(dice, hostileMs),
-    requestMs: pops > 10 ? 150 : dice.pick([50, 150, 400]),
+    requestMs: pops > 10 ? 200 : dice.pick([50, 150, 400]),
     purgeMs: dice.pick([1_000, 2_500, 6_000]),
     skews: Array.from({ length: pops + 1 }, () => (has('skew') ? skew() : 0)),
   };

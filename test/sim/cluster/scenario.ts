@@ -101,7 +101,9 @@ export class Scenario {
     const clock = this.#clock;
     const { resources } = drawn;
     const origin = new VirtualOrigin(resources, dice.apart().random, drawn.origin);
-    const links = new VirtualNetwork(clock, dice.apart().random, drawn.network);
+    // In whole ms, so that of what many are told at about the same time much comes in one turn.
+    const whole = { after: (ms: number, run: () => void) => clock.after(Math.ceil(ms), run) };
+    const links = new VirtualNetwork(whole, dice.apart().random, drawn.network);
     const byId = (id: string) => this.#pops.find((pop) => pop.id === id && !drawn.liars.has(pop.index));
     this.#network = new ClusterNetwork(links, {
       ...{ clock, random: dice.apart().random, revocations: { read: readRevocations } },
