@@ -43,8 +43,8 @@ export interface Explained {
   readonly file: string | undefined;
 }
 
-/** Variables of the environment that are Presage's but not keys of the configuration. */
-const OTHER_VARIABLES: readonly string[] = ['PRESAGE_CONFIG'];
+/** Variables of the environment that are Presage's but not keys of the configuration; the benches read `PRESAGE_DATA`. */
+const OTHER_VARIABLES: readonly string[] = ['PRESAGE_CONFIG', 'PRESAGE_DATA'];
 
 /**
  * The effective configuration: flag > variable > file > default.

@@ -1,85 +1,23 @@
-import type { Random } from '../../../protocol/ports.ts';
-import { seededRandom } from '../../../protocol/random.ts';
+import { Dice } from '../../../node/simulator/dice.ts';
+import { VirtualClock } from '../../../node/simulator/virtual-clock.ts';
 
-interface Event {
-  readonly at: number;
-  readonly order: number;
-  readonly run: () => void;
-}
-
-/** Virtual time: events in order of their time, equal times in order of their making. */
-export class World {
-  readonly random: Random;
-  #now = 1_000_000;
-  #order = 0;
-  readonly #heap: Event[] = [];
-
-  constructor(seed: number) {
-    this.random = seededRandom(seed);
-  }
+/** Virtual time, and dice. */
+export class World extends Dice {
+  readonly #clock = new VirtualClock();
 
   get now(): number {
-    return this.#now;
-  }
-
-  chance(probability: number): boolean {
-    return this.random.float() < probability;
-  }
-
-  /** Uniform, whole, from `low` to below `high`. */
-  between(low: number, high: number): number {
-    return low + Math.floor(this.random.float() * (high - low));
-  }
-
-  pick<T>(list: readonly T[]): T {
-    return list[this.between(0, list.length)]!;
+    return this.#clock.now;
   }
 
   after(delayMs: number, run: () => void): void {
-    const event: Event = { at: this.#now + delayMs, order: this.#order++, run };
-    const heap = this.#heap;
-    let at = heap.push(event) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!before(heap[at]!, heap[parent]!)) break;
-      [heap[at], heap[parent]] = [heap[parent]!, heap[at]!];
-      at = parent;
-    }
+    this.#clock.after(delayMs, run);
   }
 
   /** Runs all that is due within the next `ms`. */
   run(ms: number): void {
-    const end = this.#now + ms;
-    while (this.#heap.length > 0 && this.#heap[0]!.at <= end) {
-      const event = this.#pop();
-      this.#now = event.at;
-      event.run();
-    }
-    this.#now = end;
-  }
-
-  #pop(): Event {
-    const heap = this.#heap;
-    const first = heap[0]!;
-    const last = heap.pop()!;
-    if (heap.length > 0) {
-      heap[0] = last;
-      let at = 0;
-      for (;;) {
-        const left = 2 * at + 1;
-        let least = at;
-        if (left < heap.length && before(heap[left]!, heap[least]!)) least = left;
-        if (left + 1 < heap.length && before(heap[left + 1]!, heap[least]!)) least = left + 1;
-        if (least === at) break;
-        [heap[at], heap[least]] = [heap[least]!, heap[at]!];
-        at = least;
-      }
-    }
-    return first;
+    this.#clock.run(ms);
   }
 }
-
-const before = (a: Event, b: Event) => a.at < b.at || (a.at === b.at && a.order < b.order);
 
 /** A disk that keeps what was synced, and of what was not, after a crash, some beginning. */
 export class Disk {
