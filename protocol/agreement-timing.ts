@@ -40,10 +40,15 @@ export const pauseMs = (size: number): number => (size > 64 ? 50 : 0);
 /** Everything said at the height is said again after that time, then at ever longer intervals. */
 export const RESEND_MS = 2_000;
 export const RESEND_MAX_MS = 15_000;
+/** A resend is work for every other PoP: the more there are, the longer one waits that are slow. */
 const SLOW_RESEND_MS = 6_000;
+const SLOW_RESEND_PER_POP_MS = 250;
 /** In a larger cluster not before the others can have answered, nor before what is gathered is told. */
-export const resendMs = (size: number, paceMs: number): number =>
-  size <= FEW ? RESEND_MS : Math.min(SLOW_RESEND_MS, Math.max(RESEND_MS, 2 * paceMs));
+export const resendMs = (size: number, paceMs: number): number => {
+  if (size <= FEW) return RESEND_MS;
+  const most = Math.min(RESEND_MAX_MS, Math.max(SLOW_RESEND_MS, SLOW_RESEND_PER_POP_MS * size));
+  return Math.min(most, Math.max(RESEND_MS, 2 * paceMs));
+};
 /** Resends of different PoPs drift apart by this share. */
 export const RESEND_JITTER = 0.2;
 /** A body is asked for again, of another PoP. */
