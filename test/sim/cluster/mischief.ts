@@ -8,6 +8,8 @@ import { revocationsOf } from './operator.ts';
 
 /** How long a PoP stays away after a crash, ms. */
 const AWAY_MS = [50, 500, 3_000, 15_000];
+/** Longer than a dead connection goes unnoticed. */
+const SILENT_MS = 8_000;
 /** More messages than any mailbox holds. */
 const FLOOD = 9_000;
 
@@ -27,6 +29,7 @@ export interface MischiefDeps {
 export class Mischief {
   readonly #deps: MischiefDeps;
   #over = false;
+  #endedAt: number | undefined;
   /** Those that are not to come back. */
   readonly gone = new Set<SimulatedPop>();
   /** Of those, how many nobody may have heard say so. */
@@ -82,8 +85,9 @@ export class Mischief {
 
   /** From now on nothing goes wrong; who is to go has gone. */
   end(): void {
-    const { drawn, network, origin, pops } = this.#deps;
+    const { drawn, network, origin, pops, clock } = this.#deps;
     this.#over = true;
+    this.#endedAt ??= clock.now;
     network.links.heal();
     origin.down = false;
     origin.conditions = { ...origin.conditions, failures: 0 };
@@ -96,12 +100,21 @@ export class Mischief {
     if (drawn.revoked !== undefined) this.#revoke();
   }
 
+  /** Who is to go and is still here. */
+  get pending(): string | undefined {
+    const { drawn, pops } = this.#deps;
+    const goer = drawn.leaver ?? drawn.revoked;
+    return goer === undefined || this.gone.has(pops[goer]!) ? undefined : `PoP ${goer} has still to go`;
+  }
+
   /** SIGTERM, for good. */
   #leave(): void {
-    const { drawn, pops, stop } = this.#deps;
+    const { drawn, pops, stop, clock } = this.#deps;
     const pop = pops[drawn.leaver!]!;
     const connected = pop.running?.peers.connected().length ?? 0;
-    const heard = this.#over && connected >= Math.min(drawn.pops - 1, 40);
+    // By then every connection that was dead has been found out.
+    const settled = this.#endedAt !== undefined && clock.now - this.#endedAt > SILENT_MS;
+    const heard = settled && connected >= Math.min(drawn.pops - 1, 40);
     if (this.gone.has(pop) || !pop.running || (this.#over && !heard)) return;
     this.gone.add(pop);
     if (!heard) this.unheard += 1;

@@ -268,7 +268,7 @@ export class Scenario {
     await this.#watched(drawn.hostileMs);
     this.#mischief.end();
     const healedAt = clock.now;
-    const open = () => watch.open('unsettled', this.#scene());
+    const open = () => this.#mischief.pending ?? watch.open('unsettled', this.#scene());
     let left = open();
     let quiet = false;
     while (watch.broken === undefined && clock.now - healedAt < CONVERGENCE_MS) {
