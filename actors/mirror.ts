@@ -273,8 +273,12 @@ class Mirror implements Behaviour<MirrorMessage> {
       if (pop !== peers.self)
         void streams.call(pop, 'lease', lease, { deadlineMs: 2_000 }).catch(() => undefined);
     }
-    await this.#pace(job.wanted.size, undefined);
-    return this.#deps.fetch(entry.key, key16, site, job.source);
+    const { size } = job.wanted;
+    await this.#pace(size, undefined);
+    const replica = await this.#deps.fetch(entry.key, key16, site, job.source);
+    // What was announced has no size before it is here: what comes next makes up for it.
+    if (replica && replica.size > size) await this.#pace(replica.size - size, undefined);
+    return replica;
   }
 
   async #resolve(key16: Key16) {
