@@ -185,8 +185,11 @@ export class PeerHoldings {
         return call.kind === 'log' ? { kind: 'page', shard: 0 } : undefined;
       case 'log':
         if (reply.incarnation !== peer.incarnation || call.kind !== 'log') return undefined;
-        this.#take(pop, peer, reply.rows);
-        peer.position = Math.max(peer.position, reply.upTo);
+        // Gossip may have overtaken it: states older than those known must not come back.
+        if (reply.upTo > peer.position) {
+          this.#take(pop, peer, reply.rows);
+          peer.position = reply.upTo;
+        }
         return reply.more && reply.upTo > call.after
           ? { kind: 'log', incarnation: peer.incarnation, after: peer.position }
           : undefined;
@@ -202,6 +205,9 @@ export class PeerHoldings {
       // Later pages are newer than the first; changes since then are asked for again at the end.
       peer.position = reply.upTo;
     } else if (reply.incarnation !== peer.incarnation) return { kind: 'page', shard: 0 };
+    // What gossip has told since the page was made is asked for again, as the page takes it back.
+    const overtaken = reply.upTo < peer.position;
+    if (overtaken) peer.position = reply.upTo;
     this.#take(pop, peer, reply.rows);
     if (reply.next < SHARDS) {
       peer.pending = reply.next;
@@ -212,7 +218,7 @@ export class PeerHoldings {
       const held = this.#byKey.get(key16OfVariant(id))?.get(slotOf(pop, id));
       if (held && held.round < peer.round) this.#remove(pop, peer, id);
     }
-    return reply.upTo > peer.position
+    return overtaken || reply.upTo > peer.position
       ? { kind: 'log', incarnation: peer.incarnation, after: peer.position }
       : undefined;
   }

@@ -4,6 +4,7 @@ import { HoldingsLog, type NextCall, PeerHoldings } from '../../../protocol/hold
 import type { ContentHash, Key16 } from '../../../protocol/ids.ts';
 import {
   type CatalogueDelta,
+  type CatalogueReply,
   decodeCatalogueGossip,
   decodeCatalogueReply,
   encodeCatalogueGossip,
@@ -76,6 +77,8 @@ const act = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('deliver' as const), which: fc.nat(10), keep: fc.boolean() }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('ask' as const), calls: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('request' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('answer' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
 );
 
@@ -86,11 +89,14 @@ describe('what is known of a peer', () => {
         const speaker = new Speaker();
         const listener = new PeerHoldings();
         const onTheWay: CatalogueDelta[] = [];
+        /** A call that was answered, the reply to which is on its way: gossip may overtake it. */
+        let slow: { readonly call: NonNullable<NextCall>; readonly reply: CatalogueReply } | undefined;
+        const answerOf = (call: NonNullable<NextCall>) =>
+          decodeCatalogueReply(encodeCatalogueReply(speaker.log.answer(call)));
         const converse = (first: NextCall, calls: number) => {
           let call = first;
           for (let i = 0; call && i < calls; i += 1) {
-            const reply = decodeCatalogueReply(encodeCatalogueReply(speaker.log.answer(call)));
-            call = listener.answered(SPEAKER, call, reply);
+            call = listener.answered(SPEAKER, call, answerOf(call));
           }
           return call;
         };
@@ -104,8 +110,15 @@ describe('what is known of a peer', () => {
             const at = one.which % onTheWay.length;
             listener.heard(SPEAKER, onTheWay[at]!);
             if (!one.keep) onTheWay.splice(at, 1);
-          } else if (one.kind === 'ask') converse(listener.first(SPEAKER), one.calls);
-          else if (one.kind === 'restart') speaker.restart();
+          } else if (one.kind === 'ask' && !slow) converse(listener.first(SPEAKER), one.calls);
+          else if (one.kind === 'request' && !slow) {
+            const call = listener.first(SPEAKER);
+            if (call) slow = { call, reply: answerOf(call) };
+          } else if (one.kind === 'answer' && slow) {
+            const next = listener.answered(SPEAKER, slow.call, slow.reply);
+            slow = next && { call: next, reply: answerOf(next) };
+          }
+          if (one.kind === 'restart') speaker.restart();
         }
         expect(converse(listener.first(SPEAKER), 20)).toBeUndefined();
         for (const key of KEYS) {
@@ -115,5 +128,26 @@ describe('what is known of a peer', () => {
       }),
       { numRuns: 1_000 },
     );
+  });
+
+  it.each(['log', 'page'] as const)('is not set back by a %s that gossip has overtaken', (kind) => {
+    const speaker = new Speaker();
+    const listener = new PeerHoldings();
+    const [key] = KEYS as [Key16];
+    const answer = (call: NonNullable<NextCall>) => speaker.log.answer(call);
+    const gossip = () => listener.heard(SPEAKER, speaker.log.publish(9)!);
+    const begin = listener.first(SPEAKER)!;
+    listener.answered(SPEAKER, begin, answer(begin));
+    speaker.set(key, contentOf(1));
+    gossip();
+    speaker.set(key, undefined);
+    const call: NonNullable<NextCall> = kind === 'page' ? { kind, shard: 1 } : listener.first(SPEAKER)!;
+    const overtaken = answer(call);
+    gossip();
+    speaker.set(key, contentOf(2));
+    gossip();
+    let next: NextCall = listener.answered(SPEAKER, call, overtaken);
+    while (next) next = listener.answered(SPEAKER, next, answer(next));
+    expect(listener.holders(key).map(({ content }) => content)).toEqual([contentOf(2)]);
   });
 });
