@@ -59,6 +59,7 @@ describe('the configuration of the edge', () => {
     expect(edgeOptions(config(''), 'a')).toEqual({
       name: 'a',
       maxObjectBytes: 2 ** 30,
+      direct: 'auto',
       staleIfErrorSeconds: 3600,
     });
     const told = config('[http]\nheuristic = 0.1\nheuristicMax = "1h"\nstaleIfError = "0s"');
