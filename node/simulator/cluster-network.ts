@@ -1,6 +1,7 @@
 import type { Certificate } from '../../protocol/certificate.ts';
 import { codeOf, PresageError } from '../../protocol/errors.ts';
 import type { PopId } from '../../protocol/ids.ts';
+import { Links } from '../../protocol/links.ts';
 import {
   type CallOptions,
   type GossipReceiver,
@@ -16,9 +17,6 @@ import type { RevocationReader, Twist, Wiretap } from './network-hooks.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 import type { VirtualNetwork } from './virtual-network.ts';
 
-/** Up to so many PoPs all are connected with all; above it each with so many, as the daemon does. */
-const FULL_MESH = 64;
-const LINKS = 40;
 /** Calls to one peer that may wait for a place, as in the real lanes. */
 const WAITING_CALLS = 256;
 /** Until a lost or refused connection is tried again, ms. */
@@ -69,6 +67,8 @@ export class ClusterNetwork {
   readonly #tap: Wiretap;
   readonly #nodes = new Map<PopId, Node>();
   readonly #cards = new Map<PopId, Certificate>();
+  /** All that ever came; another list with each that is new. */
+  #pops: readonly PopId[] = [];
   readonly #calls = new Set<Call>();
   readonly #dialling = new Set<number>();
 
@@ -97,6 +97,7 @@ export class ClusterNetwork {
       ...{ links: new Set(), lanes: new Map(), revocations: NONE },
     };
     this.#nodes.set(pop, node);
+    if (!this.#cards.has(pop)) this.#pops = [...this.#pops, pop];
     this.#cards.set(pop, certificate);
     for (const other of this.#nodes.values()) if (other !== node) this.#dial(node, other);
     return this.#portsOf(node);
@@ -124,19 +125,6 @@ export class ClusterNetwork {
       }
   }
 
-  linked(a: PopId, b: PopId): boolean {
-    const [one, other] = [this.#nodes.get(a), this.#nodes.get(b)];
-    return one !== undefined && other !== undefined && one.links.has(other);
-  }
-
-  /** Whether these two are to be connected with each other. */
-  neighbours(a: number, b: number): boolean {
-    const size = this.#cards.size;
-    if (size <= FULL_MESH) return true;
-    const apart = Math.abs(a - b);
-    return Math.min(apart, size - apart) <= LINKS / 2;
-  }
-
   #severed(a: Node, b: Node): boolean {
     return this.links.severed(a.index, b.index) || this.links.severed(b.index, a.index);
   }
@@ -146,7 +134,8 @@ export class ClusterNetwork {
   }
 
   #dial(a: Node, b: Node): void {
-    if (!this.neighbours(a.index, b.index)) return;
+    // Connections are those that the daemon chooses.
+    if (!Links.among(this.#pops).of(a.pop).has(b.pop)) return;
     const pair = Math.min(a.index, b.index) * 4096 + Math.max(a.index, b.index);
     if (this.#dialling.has(pair)) return;
     this.#dialling.add(pair);
