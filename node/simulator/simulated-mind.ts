@@ -27,8 +27,8 @@ export type ViewTwist = (view: OwnView) => OwnView;
 export interface MindTwists {
   readonly view?: ViewTwist | undefined;
   readonly defects?: Defects | undefined;
-  /** Sees the state that each decision leads to. */
-  readonly decided?: ((state: DecidedState) => void) | undefined;
+  /** Sees the state that each decision leads to, and how large the demand history is by then, bytes. */
+  readonly decided?: ((state: DecidedState, historyBytes: number) => void) | undefined;
 }
 
 /** The mind of a PoP without its thread: asked at once, answered when the event is over. */
@@ -70,7 +70,7 @@ class SimulatedMind extends Mind {
 
   #seen(effects: readonly MachineEffect[]): readonly MachineEffect[] {
     if (this.#part && effects.some(({ type }) => type === 'decided'))
-      this.#twists.decided?.(this.#part.state);
+      this.#twists.decided?.(this.#part.state, this.status().historyBytes);
     return effects;
   }
 

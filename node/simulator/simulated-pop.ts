@@ -76,8 +76,6 @@ export class SimulatedPop {
   diskFactor = 1;
   /** That its actors have given up, or it could not start. */
   failure: PresageError | undefined;
-  /** Starts so far. */
-  lives = 0;
   readonly #options: SimulatedPopOptions;
   #life = new Life();
   #connections: Connections = new Map();
@@ -120,7 +118,6 @@ export class SimulatedPop {
   async start(): Promise<void> {
     if (this.#up) return;
     this.#up = true;
-    this.lives += 1;
     const life = new Life();
     this.#life = life;
     this.#phases = [];

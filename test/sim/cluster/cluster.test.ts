@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { SimulatedPop } from '../../../node/simulator/simulated-pop.ts';
+import type { DecidedState } from '../../../protocol/decided-state.ts';
+import { BoundsChecker } from './checkers/bounds.ts';
 import { FAULTS, type Fault } from './draw.ts';
+import { Broken } from './facts.ts';
 import { hunt, SABOTAGES } from './sabotage.ts';
 import { Scenario } from './scenario.ts';
 
@@ -55,5 +59,14 @@ describe('whole clusters under faults', () => {
 describe('the simulation of clusters notices', () => {
   it.each(SABOTAGES)('$name', async (sabotage) => {
     expect((await hunt(sabotage, NOTICED_WITHIN, sabotage.seed)).caught).toBeGreaterThan(0);
+  });
+});
+
+describe('the checker of bounds', () => {
+  it('notices a demand history beyond its budget', () => {
+    const checker = new BoundsChecker(1_000);
+    const stands = (bytes: number) => checker.stands({ index: 0 } as SimulatedPop, {} as DecidedState, bytes);
+    expect(() => stands(1_000)).not.toThrow();
+    expect(() => stands(1_001)).toThrow(Broken);
   });
 });

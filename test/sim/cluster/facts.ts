@@ -64,8 +64,8 @@ export interface Checker {
   /** Of honest PoPs alone. */
   started?(pop: SimulatedPop): void;
   told?(pop: SimulatedPop, decision: Told): void;
-  /** The state that a PoP stands on after a decision. */
-  stands?(pop: SimulatedPop, state: DecidedState): void;
+  /** The state that a PoP stands on after a decision, and how large its demand history is. */
+  stands?(pop: SimulatedPop, state: DecidedState, historyBytes: number): void;
   ordered?(purge: Ordered): void;
   /** An honest PoP has said that it holds a purge. */
   acknowledged?(pop: SimulatedPop, purge: Ordered): void;

@@ -224,7 +224,7 @@ export class Scenario {
     return {
       defects,
       network: twist,
-      decided: (state) => this.#watch.tell('stands', this.#pops[index]!, state),
+      decided: (state, bytes) => this.#watch.tell('stands', this.#pops[index]!, state, bytes),
     };
   }
 

@@ -1,4 +1,5 @@
 import type { SimulatedPop } from '../../../../node/simulator/simulated-pop.ts';
+import type { DecidedState } from '../../../../protocol/decided-state.ts';
 import { Broken, type Checker, type Scene } from '../facts.ts';
 
 /** The longest mailbox of any actor. */
@@ -17,6 +18,11 @@ export class BoundsChecker implements Checker {
     throw new Broken(this.name, `PoP ${by.index} rejects ${topic} of PoP ${author.index}: ${code}`);
   }
 
+  stands(pop: SimulatedPop, _state: DecidedState, historyBytes: number): void {
+    if (historyBytes > this.#historyBytes)
+      throw new Broken(this.name, `PoP ${pop.index}: the demand history takes ${historyBytes} bytes`);
+  }
+
   sampled({ honest, disksFailed, faultless }: Scene): void {
     for (const pop of honest) {
       const { metrics, running } = pop;
@@ -30,8 +36,6 @@ export class BoundsChecker implements Checker {
         throw new Broken(this.name, `PoP ${pop.index}: INTERNAL: ${lastError(pop)}`);
       if (faultless && metrics.sum('dead_letters_total') > 0)
         throw new Broken(this.name, `PoP ${pop.index}: dead letters though nothing went wrong`);
-      if (metrics.sum('history_bytes') > this.#historyBytes)
-        throw new Broken(this.name, `PoP ${pop.index}: the demand history is too large`);
     }
   }
 }
