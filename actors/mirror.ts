@@ -1,7 +1,7 @@
 import { Bandwidth } from '../protocol/bandwidth.ts';
 import { type Site, siteAllows } from '../protocol/charter.ts';
 import { codeOf } from '../protocol/errors.ts';
-import type { Key16, PopId, RegionId, ResourceKey, SiteId } from '../protocol/ids.ts';
+import type { ContentHash, Key16, PopId, RegionId, ResourceKey, SiteId } from '../protocol/ids.ts';
 import {
   decodeLease,
   decodeNameReply,
@@ -44,6 +44,8 @@ export type MirrorMessage =
 export type PullOutcome =
   | 'no-room'
   | 'mirrored'
+  /** The bytes were here, and a peer or the origin has said that they still hold. */
+  | 'renewed'
   | 'no-holder'
   | 'left-to-others'
   | 'name-unknown'
@@ -233,18 +235,21 @@ class Mirror implements Behaviour<MirrorMessage> {
     const known = this.#deps.holders(key16);
     const holders = job.holder && !known.includes(job.holder) ? [...known, job.holder] : known;
     const pace = (bytes: number) => this.#pace(bytes, signal);
+    // What a soft purge has made stale is still here.
+    const before = new Set(index.get(key16).map(({ content }) => content));
     const replica =
       holders.length > 0
         ? await puller.pull({ key16, source: job.source, pace, signal }, holders)
-        : await this.#fromOrigin(job);
+        : await this.#fromOrigin(job, before);
     if (typeof replica === 'string') return replica;
     if (!replica) return holders.length > 0 ? 'no-holder' : 'not-storable';
     if (index.get(key16).length === 0) return 'failed';
+    if (before.has(replica.content)) return 'renewed';
     this.#deps.mirrored(replica, job.source, job.wanted);
     return 'mirrored';
   }
 
-  async #fromOrigin(job: Job): Promise<Replica | PullOutcome | undefined> {
+  async #fromOrigin(job: Job, before: ReadonlySet<ContentHash>): Promise<Replica | PullOutcome | undefined> {
     const { peers, streams } = this.#deps;
     const { key16 } = job.wanted;
     const now = this.#context.clock.monotonic();
@@ -273,11 +278,13 @@ class Mirror implements Behaviour<MirrorMessage> {
       if (pop !== peers.self)
         void streams.call(pop, 'lease', lease, { deadlineMs: 2_000 }).catch(() => undefined);
     }
-    const { size } = job.wanted;
-    await this.#pace(size, undefined);
+    // Asked whether what is here still holds, the origin usually sends no bytes.
+    const size = before.size > 0 ? 0 : job.wanted.size;
+    if (size > 0) await this.#pace(size, undefined);
     const replica = await this.#deps.fetch(entry.key, key16, site, job.source);
     // What was announced has no size before it is here: what comes next makes up for it.
-    if (replica && replica.size > size) await this.#pace(replica.size - size, undefined);
+    if (replica && !before.has(replica.content) && replica.size > size)
+      await this.#pace(replica.size - size, undefined);
     return replica;
   }
 
@@ -317,6 +324,10 @@ class Mirror implements Behaviour<MirrorMessage> {
     this.#outcomes.set(key16, outcome);
     dropOldest(this.#outcomes, OUTCOMES_MAX);
     this.#context.metrics.count('mirror_outcomes_total', { outcome, source: job.source });
+    if (outcome === 'renewed') {
+      this.#retryAt.delete(key16);
+      return;
+    }
     if (outcome === 'mirrored') {
       this.#totals[job.source === 'plan' ? 'mirrored' : 'speculative'] += 1;
       this.#totals.bytes += size;

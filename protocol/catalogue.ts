@@ -174,12 +174,15 @@ export class Catalogue {
     if (replica instanceof HeldReplica && !replica.dropped) this.shelf.used(replica, demandNow);
   }
 
-  /** Drops what these purges have made unusable, as far as their key16 tells; `sweep` finds the rest. */
+  /**
+   * Drops what these purges have made unusable, and withdraws what they have made stale, as far as their key16 tells;
+   * `sweep` finds the rest.
+   */
   purged(purges: readonly SignedPurge[]): CatalogueChange {
     const draft = new Draft();
     for (const purge of purges) {
       const key16 = key16OfPurge(purge);
-      if (key16) for (const held of [...this.get(key16)]) this.#dropIfGone(held, draft);
+      if (key16) for (const held of [...this.get(key16)]) this.#heed(held, draft);
     }
     return draft;
   }
@@ -190,13 +193,20 @@ export class Catalogue {
     for (let i = 0; i < count; i += 1) {
       const next = replicas.next();
       if (next.done) return { change: draft, done: true };
-      this.#dropIfGone(next.value, draft);
+      this.#heed(next.value, draft);
     }
     return { change: draft, done: false };
   }
 
-  #dropIfGone(held: HeldReplica, draft: Draft): void {
-    if (!held.dropped && this.#purged(held) === 'gone') this.#remove(held, draft);
+  #heed(held: HeldReplica, draft: Draft): void {
+    if (held.dropped) return;
+    const standing = this.#purged(held);
+    if (standing === 'gone') this.#remove(held, draft);
+    // It is given to nobody until the origin has confirmed it: peers that do not know its tags have to be told.
+    else if (standing === 'stale' && !held.withdrawn) {
+      held.withdrawn = true;
+      draft.tell(held.id);
+    }
   }
 
   /** What peers have told: versions that are news here. Stamps of a wrong clock are left aside and counted. */
@@ -224,7 +234,7 @@ export class Catalogue {
       if (newest && newest.content !== content) return false;
       const held = this.shelf.find(id);
       const handle = held?.handle ?? { key: '' as ResourceKey, site: undefined, scopes: [key16] };
-      return this.#invalidations.check(fence, handle) !== 'gone';
+      return this.#invalidations.covered(fence, handle);
     });
   }
 
@@ -311,7 +321,7 @@ export class Catalogue {
   #row(id: VariantId): CatalogueRow {
     const held = this.shelf.find(id);
     const version = this.versions.get(id);
-    const tell = held && this.#purged(held) !== 'gone';
+    const tell = held && this.#purged(held) === 'valid';
     return {
       id,
       ...(tell && { held: { content: held.content, size: held.size, fence: held.fence } }),

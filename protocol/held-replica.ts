@@ -27,6 +27,8 @@ export class HeldReplica implements Replica {
   /** Position of the last purge that it was checked against, and what the check said. */
   checkedAt = -1;
   purged: Standing = 'valid';
+  /** Peers were told that it waits for the origin's word. */
+  withdrawn = false;
   /** A newer version with other content is known. */
   outdated = false;
   /** It has left the catalogue. */

@@ -304,6 +304,15 @@ export class Invalidations {
     return this.check(NO_FENCE, handle, since) !== 'valid';
   }
 
+  /** Whether a fence covers every purge that matches, hard or soft, as far as a handle tells without its site too. */
+  covered(fence: Fence, handle: PurgeHandle): boolean {
+    for (const [issuer, { hard, soft }] of this.#slotsFor(handle, 0)) {
+      const newest = Math.max(hard?.purge.seq ?? -1, soft?.purge.seq ?? -1);
+      if (newest > (fence.get(issuer) ?? -1)) return false;
+    }
+    return true;
+  }
+
   /** `check` of a resource that is looked at once. */
   covers(fence: Fence, resource: Purgeable): Standing {
     return this.check(fence, this.handle(resource));

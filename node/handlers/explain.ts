@@ -101,7 +101,7 @@ export async function explain(daemon: Daemon, text: string): Promise<ExplainResu
       'transfer',
       `the last pull to this PoP ended as ${outcome}`,
       {},
-      outcome === 'mirrored' ? null : outcome,
+      outcome === 'mirrored' || outcome === 'renewed' ? null : outcome,
     );
   if (held) {
     add(

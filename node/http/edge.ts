@@ -7,7 +7,7 @@ import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica
 import { admitPrivate } from './access/access.ts';
 import type { Answered } from './answered.ts';
 import { Directives } from './caching/directives.ts';
-import { COMMON_ENCODINGS } from './caching/vary.ts';
+import { COMMON_ENCODINGS, type RequestLines } from './caching/vary.ts';
 import type { EdgeTls } from './certificates.ts';
 import { type Client, Clients } from './client.ts';
 import {
@@ -138,12 +138,13 @@ class HttpEdge implements Edge {
     const host = key.slice(0, slash);
     const path = key.slice(slash);
     const { via } = this.#context;
+    const lines: RequestLines = (name) => (name === 'accept-encoding' ? [COMMON_ENCODINGS] : []);
+    const resolved = {
+      ...{ site, host, name: hostName(host), key, key16: ticket.key16 },
+      ...{ path, hasQuery: path.includes('?'), signed: false },
+    };
     const { fill, leader } = this.#fills.join({
-      resolved: {
-        ...{ site, host, name: hostName(host), key, key16: ticket.key16 },
-        ...{ path, hasQuery: path.includes('?'), signed: false },
-      },
-      lines: (name) => (name === 'accept-encoding' ? [COMMON_ENCODINGS] : []),
+      ...{ resolved, lines },
       headers: [
         ['accept', '*/*'],
         ['accept-encoding', COMMON_ENCODINGS],
@@ -152,7 +153,8 @@ class HttpEdge implements Edge {
       ],
       authorised: false,
       directives: Directives.NONE,
-      stored: undefined,
+      // What a soft purge has made stale is confirmed, not fetched anew.
+      stored: this.#lookup.select(resolved, lines)?.stored,
       standIn: false,
       source,
       askPeers: false,

@@ -451,6 +451,25 @@ describe('the mirror', () => {
     expect(under.blobs.usage().diskBytes).toBe(0);
   });
 
+  it('has what a soft purge made stale confirmed instead of fetching it anew', async () => {
+    await begin((message, response) => {
+      const known = message.headers['if-none-match'] === '"v1"';
+      response.writeHead(known ? 304 : 200, { 'cache-control': 'max-age=60', etag: '"v1"' });
+      response.end(known ? undefined : 'body');
+    });
+    await get('/a');
+    await expect.poll(() => held('/a').length).toBe(1);
+    // A hit: by then the fill is over.
+    await get('/a');
+    under.index.purge(keyOf('/a'), true);
+    const key = `127.0.0.1:${under.port}/a` as ResourceKey;
+    const ticket = under.index.begin(key, keyOf('/a'), under.site.id);
+    const replica = await under.edge.fetchIntoStore(ticket, under.site, key, 'plan');
+    expect(under.index.standing(replica!)).toBe('valid');
+    expect(replica).toMatchObject({ source: 'client', size: 4 });
+    expect(origin.seen.map(({ headers }) => headers['if-none-match'])).toEqual([undefined, '"v1"']);
+  });
+
   it('brings the coded variant that clients of today ask for', async () => {
     await begin((message, response) => {
       const coded = String(message.headers['accept-encoding']);

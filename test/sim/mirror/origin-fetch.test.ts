@@ -30,6 +30,7 @@ const SITE = {
 } as unknown as Site;
 const KEY16 = key16Of(KEY, SITE.secret);
 const WANTED = { key16: KEY16, size: 1_000, value: 1, tier: 'disk' as const };
+const REPLICA = { key16: KEY16, key: KEY, site: SITE.id, content: 'x' as ContentHash } as Replica;
 
 type Handler = (from: PopId, request: Uint8Array) => Promise<Uint8Array>;
 
@@ -40,7 +41,10 @@ class World {
   readonly dead = new Set<PopId>();
   readonly mirrors = new Map<PopId, ActorRef<MirrorMessage>>();
   readonly #handlers = new Map<string, Handler>();
-  readonly #held = new Map<PopId, Replica>();
+  readonly held = new Map<PopId, Replica>();
+  /** Whose copies wait for the origin's word. */
+  readonly stale = new Set<PopId>();
+  mirrored = 0;
 
   async start(knowsName: (pop: PopId) => boolean): Promise<void> {
     for (const pop of POPS) await this.#startPop(pop, knowsName(pop));
@@ -70,8 +74,8 @@ class World {
       watch: () => () => undefined,
     };
     const index = {
-      get: () => [this.#held.get(pop)].filter((replica) => replica !== undefined),
-      standing: () => 'valid',
+      get: () => [this.held.get(pop)].filter((replica) => replica !== undefined),
+      standing: () => (this.stale.has(pop) ? 'stale' : 'valid'),
     } as unknown as ReplicaIndex;
     const name = { key: KEY, site: SITE.id };
     let known = knowsName ? name : undefined;
@@ -100,7 +104,8 @@ class World {
           speed: 1,
           bytesPerSecond: 1e6,
         },
-        holders: () => POPS.filter((other) => this.#held.has(other) && other !== pop),
+        holders: () =>
+          POPS.filter((other) => this.held.has(other) && !this.stale.has(other) && other !== pop),
         site: () => SITE,
         nameOf: (other) => other,
         keyOf: () => known,
@@ -113,11 +118,13 @@ class World {
         roomFor: async () => true,
         fetch: async () => {
           this.fetched.push({ pop, at: clock.now() });
-          const replica = { key16: KEY16, key: KEY, site: SITE.id, content: 'x' as ContentHash } as Replica;
-          this.#held.set(pop, replica);
-          return replica;
+          this.held.set(pop, REPLICA);
+          this.stale.delete(pop);
+          return REPLICA;
         },
-        mirrored: () => undefined,
+        mirrored: () => {
+          this.mirrored += 1;
+        },
         tag: () => undefined,
       }),
     );
@@ -196,5 +203,20 @@ describe('what no PoP holds', () => {
     await world.clock.advance(20 * RANK_STEP_MS);
     expect(world.fetched).toEqual([]);
     expect((await world.status(ranks[0]!)).outcomes[KEY16]).toBe('name-unknown');
+  });
+});
+
+describe('what a soft purge has made stale at all that hold it', () => {
+  it('is confirmed by the origin once, and its bytes count as nothing new', async () => {
+    await world.start(() => true);
+    for (const pop of POPS) {
+      world.held.set(pop, REPLICA);
+      world.stale.add(pop);
+    }
+    world.planAll();
+    await world.clock.advance(20 * RANK_STEP_MS);
+    expect(world.fetched.map(({ pop }) => pop)).toEqual([ranks[0]]);
+    expect((await world.status(ranks[0]!)).outcomes[KEY16]).toBe('renewed');
+    expect([world.mirrored, (await world.status(ranks[0]!)).bytes]).toEqual([0, 0]);
   });
 });

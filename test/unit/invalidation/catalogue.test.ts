@@ -289,6 +289,30 @@ describe('holdings', () => {
     expect(there.catalogue.holders(resource('a/4').key16)).toEqual([]);
   });
 
+  it("what a soft purge has made stale is nobody's to take, until it is confirmed", () => {
+    const [here, there] = [bound(new Fixture(1)), bound(new Fixture(2))];
+    const held = here.fetch(page, 'x')!;
+    const tell = (announce: readonly string[]) => {
+      for (const id of announce) here.catalogue.log.append(id);
+      const delta = here.catalogue.log.publish();
+      if (delta) there.catalogue.peers.heard(popOf(1), delta);
+      return there.catalogue.holders(page.key16).map(({ pop }) => pop);
+    };
+    expect(tell([held.key16])).toEqual([popOf(1)]);
+    purgeAt(here.invalidations, tag('news'), { soft: true });
+    const sweep = () => here.catalogue.sweep(here.catalogue.shelf[Symbol.iterator](), 9).change;
+    // The other does not hold it, so it does not know its tags: it has to be told, and once is enough.
+    const { announce, unused } = sweep();
+    expect([tell(announce), unused]).toEqual([[], []]);
+    expect(sweep().announce).toEqual([]);
+    const { key, key16, site } = page;
+    const confirmed = here.catalogue.refresh(here.catalogue.begin(key, key16, site), held, [], 9, 9, at(9));
+    expect(tell(confirmed!.announce)).toEqual([popOf(1)]);
+    // By URL the other sees for itself that the fence does not cover it.
+    purgeAt(there.invalidations, url(key), { soft: true, time: 50 });
+    expect(there.catalogue.holders(key16)).toEqual([]);
+  });
+
   it('pages of a large catalogue stay within a frame, and all come', () => {
     const here = bound(new Fixture());
     const version = {
