@@ -9,46 +9,74 @@ export const FULL_MESH = 64;
  */
 const CHOSEN_LINKS = 36;
 
-/** Of a pair of PoPs; the same from both ends. */
-export function pairScore(one: PopId, other: PopId): number {
-  const pair = one < other ? `${one} ${other}` : `${other} ${one}`;
-  return createHash('sha256').update(pair).digest().readUIntBE(0, 6);
+/** 32 bits of a PoP's id. */
+const markOf = (pop: PopId): number => createHash('sha256').update(pop).digest().readUInt32BE();
+
+/** Of a pair; the xor is the same from both ends, and the steps after it (MurmurHash3's last ones) spread it. */
+function scoreOf(one: number, other: number): number {
+  let mixed = one ^ other;
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
 /** Whom of the PoPs that it knows, itself apart, a PoP keeps connections to of its own accord. */
 export function linksChosen(self: PopId, known: readonly PopId[]): readonly PopId[] {
   if (known.length < FULL_MESH) return known;
-  const scores = new Map(known.map((pop) => [pop, pairScore(self, pop)]));
-  return known.toSorted((a, b) => scores.get(a)! - scores.get(b)!).slice(0, CHOSEN_LINKS);
+  return chosenOf(
+    markOf(self),
+    known.map((pop) => ({ pop, mark: markOf(pop) })),
+  );
+}
+
+function chosenOf(own: number, others: readonly { readonly pop: PopId; readonly mark: number }[]): PopId[] {
+  if (others.length < FULL_MESH) return others.map(({ pop }) => pop);
+  const scored = others.map(({ pop, mark }) => ({ pop, score: scoreOf(own, mark) }));
+  scored.sort((a, b) => a.score - b.score || (a.pop < b.pop ? -1 : 1));
+  return scored.slice(0, CHOSEN_LINKS).map(({ pop }) => pop);
 }
 
 /** The connections of a whole cluster, as every member of it can work them out. */
 export class Links {
   readonly #of: ReadonlyMap<PopId, ReadonlySet<PopId>>;
+  readonly #marks: ReadonlyMap<PopId, number>;
 
   constructor(pops: readonly PopId[]) {
     const links = new Map(pops.map((pop) => [pop, new Set<PopId>()]));
-    for (const pop of pops) {
-      const others = pops.filter((other) => other !== pop);
-      for (const other of linksChosen(pop, others)) {
+    const marked = pops.map((pop) => ({ pop, mark: markOf(pop) }));
+    for (const { pop, mark } of marked) {
+      const others = marked.filter((other) => other.pop !== pop);
+      for (const other of chosenOf(mark, others)) {
         links.get(pop)!.add(other);
         links.get(other)!.add(pop);
       }
     }
     this.#of = links;
+    this.#marks = new Map(marked.map(({ pop, mark }) => [pop, mark]));
   }
 
-  /** Worked out once for the same list. */
+  /** Worked out once for the same list, and once for what was asked for last. */
   static among(pops: readonly PopId[]): Links {
-    const links = MADE.get(pops) ?? new Links(pops);
+    const links = MADE.get(pops) ?? (sameAs(pops, last.pops) ? last.links : new Links(pops));
     MADE.set(pops, links);
+    last = { pops, links };
     return links;
   }
 
   of(pop: PopId): ReadonlySet<PopId> {
     return this.#of.get(pop) ?? NONE;
   }
+
+  /** Orders the pairs of PoPs, the same from both ends; for PoPs of the list. */
+  score(one: PopId, other: PopId): number {
+    return scoreOf(this.#marks.get(one) ?? 0, this.#marks.get(other) ?? 0);
+  }
 }
 
-const MADE = new WeakMap<readonly PopId[], Links>();
 const NONE: ReadonlySet<PopId> = new Set();
+const MADE = new WeakMap<readonly PopId[], Links>();
+let last = { pops: [] as readonly PopId[], links: new Links([]) };
+
+/** Whether two lists name the same in the same order. */
+export const sameAs = (a: readonly PopId[], b: readonly PopId[]): boolean =>
+  a === b || (a.length === b.length && a.every((pop, index) => pop === b[index]));

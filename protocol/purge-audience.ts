@@ -1,5 +1,5 @@
 import type { PopId } from './ids.ts';
-import { FULL_MESH, Links, pairScore } from './links.ts';
+import { FULL_MESH, Links, sameAs } from './links.ts';
 import type { SignedPurge } from './purge.ts';
 
 /** PoPs that hand a purge on to one that is not connected to its issuer. */
@@ -54,8 +54,8 @@ export class PurgeAudience {
     return [...links.of(this.#self)].filter((pop) => {
       if (pop === issuer || told.has(pop)) return false;
       const relays = [...links.of(pop)].filter((one) => told.has(one));
-      const own = pairScore(this.#self, pop);
-      return relays.filter((one) => pairScore(one, pop) < own).length < RELAYS;
+      const own = links.score(this.#self, pop);
+      return relays.filter((one) => links.score(one, pop) < own).length < RELAYS;
     });
   }
 
@@ -70,6 +70,3 @@ export class PurgeAudience {
     return this.#links;
   }
 }
-
-const sameAs = (a: readonly PopId[], b: readonly PopId[]): boolean =>
-  a === b || (a.length === b.length && a.every((pop, index) => pop === b[index]));
