@@ -24,7 +24,8 @@ const MAX_PEERS = 512;
 export class HoldingsLog {
   readonly incarnation: number;
   readonly #log: VariantId[] = [];
-  readonly #shards: Set<VariantId>[] = [];
+  /** Without holes: most of them are empty, and all are walked through. */
+  readonly #shards = new Array<Set<VariantId> | undefined>(SHARDS).fill(undefined);
   readonly #rowOf: (id: VariantId) => CatalogueRow;
   readonly #replyRows: number;
   #first = 1;

@@ -14,9 +14,19 @@ import {
 import { checkManifest } from '../adapters/blob-assembler.ts';
 import type { DiskConditions } from './virtual-database.ts';
 
-const sha256 = (bytes: Uint8Array): ContentHash => digest('sha256', bytes, 'hex') as ContentHash;
+/** Of arrays that nobody writes to any more; contents are hashed each time that they are read. */
+const HASHES = new WeakMap<Uint8Array, ContentHash>();
+
+function sha256(bytes: Uint8Array): ContentHash {
+  const known = HASHES.get(bytes);
+  if (known) return known;
+  const hash = digest('sha256', bytes, 'hex') as ContentHash;
+  HASHES.set(bytes, hash);
+  return hash;
+}
 
 const chunksOf = (bytes: Uint8Array): Uint8Array[] => {
+  if (bytes.length > 0 && bytes.length <= CHUNK_BYTES) return [bytes];
   const chunks: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; at += CHUNK_BYTES) chunks.push(bytes.subarray(at, at + CHUNK_BYTES));
   return chunks;
@@ -38,6 +48,7 @@ export interface BlobWorld {
 
 interface Content {
   readonly bytes: Uint8Array;
+  readonly pieces: readonly Uint8Array[];
   /** SHA-256 of each chunk as it was written. */
   readonly chunks: readonly ContentHash[];
 }
@@ -73,7 +84,7 @@ export class VirtualBlobs {
     if (!hash || !content || content.bytes.length === 0) return false;
     const bytes = content.bytes.slice();
     bytes[Math.floor(random.float() * bytes.length)]! ^= 1;
-    this.#contents.set(hash, { ...content, bytes });
+    this.#contents.set(hash, { ...content, bytes, pieces: chunksOf(bytes) });
     return true;
   }
 }
@@ -118,8 +129,7 @@ class OpenBlobs implements Blobs {
   async *read(hash: ContentHash, start = 0, end = Number.POSITIVE_INFINITY): AsyncIterable<Uint8Array> {
     const content = this.#contents.get(hash);
     if (!content) throw new PresageError('CONTENT_MISSING', hash);
-    const chunks = chunksOf(content.bytes);
-    for (const [index, chunk] of chunks.entries()) {
+    for (const [index, chunk] of content.pieces.entries()) {
       const from = Math.max(0, start - index * CHUNK_BYTES);
       const to = Math.min(chunk.length, end - index * CHUNK_BYTES);
       if (from >= to) continue;
@@ -140,8 +150,9 @@ class OpenBlobs implements Blobs {
   }
 
   async put(bytes: Uint8Array): Promise<ContentHash> {
-    const hash = sha256(bytes);
-    await this.#store(hash, new Uint8Array(bytes));
+    const own = new Uint8Array(bytes);
+    const hash = sha256(own);
+    await this.#store(hash, own);
     return hash;
   }
 
@@ -174,10 +185,11 @@ class OpenBlobs implements Blobs {
     return {
       missing: () => chunks.flatMap((_, index) => (held.has(index) ? [] : [index])),
       write: async (index, bytes) => {
-        if (sha256(bytes) !== chunks[index] || bytes.length !== lengthOf(index))
+        const own = new Uint8Array(bytes);
+        if (sha256(own) !== chunks[index] || bytes.length !== lengthOf(index))
           throw new PresageError('CONTENT_MISMATCH', hash);
         await this.#disk(bytes.length);
-        held.set(index, new Uint8Array(bytes));
+        held.set(index, own);
       },
       finish: async () => {
         if (held.size < chunks.length) throw new PresageError('CONTENT_MISSING', hash);
@@ -238,10 +250,11 @@ class OpenBlobs implements Blobs {
 
   async #store(hash: ContentHash, bytes: Uint8Array): Promise<readonly ContentHash[]> {
     if (bytes.length > this.#world.maxObjectBytes) throw new PresageError('CONTENT_TOO_LARGE');
-    const chunks = chunksOf(bytes).map(sha256);
+    const pieces = chunksOf(bytes);
+    const chunks = pieces.map(sha256);
     if (this.has(hash)) return chunks;
     await this.#disk(bytes.length);
-    this.#contents.set(hash, { bytes, chunks });
+    this.#contents.set(hash, { bytes, pieces, chunks });
     return chunks;
   }
 

@@ -106,7 +106,20 @@ export const revocationsOf = (pops: readonly PopId[], version = 1): Uint8Array =
     operator,
   );
 
-export function readRevocations(list: Uint8Array): { version: number; revoked: PopId[] } {
-  const { version, revoked } = verifyRevocations(list, operatorKey, GENESIS);
-  return { version, revoked: revoked.map(({ pop }) => pop) };
+interface Revocations {
+  readonly version: number;
+  readonly revoked: readonly PopId[];
+}
+
+/** A list is one array wherever it is told on, and checked once. */
+const READ = new WeakMap<Uint8Array, Revocations>();
+
+export function readRevocations(list: Uint8Array): Revocations {
+  let read = READ.get(list);
+  if (!read) {
+    const { version, revoked } = verifyRevocations(list, operatorKey, GENESIS);
+    read = { version, revoked: revoked.map(({ pop }) => pop) };
+    READ.set(list, read);
+  }
+  return read;
 }
