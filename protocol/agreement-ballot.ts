@@ -94,6 +94,15 @@ export class Ballot {
     return hasBit(this.decided[1], slot) ? 1 : hasBit(this.decided[0], slot) ? 0 : undefined;
   }
 
+  /** How many slots were decided 1. */
+  get included(): number {
+    let count = 0;
+    eachBit(this.decided[1], this.size, () => {
+      count += 1;
+    });
+    return count;
+  }
+
   addBval(round: number, value: Bit, slot: number): boolean {
     return this.#set(round, value, slot);
   }

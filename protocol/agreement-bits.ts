@@ -23,10 +23,15 @@ export function wireBits(bits: SlotBits): SlotBits {
   return new Uint8Array(0);
 }
 
-/** Calls `visit` for each member, ascending. */
-export function eachBit(bits: SlotBits, slots: number, visit: (slot: number) => void): void {
+/** Calls `visit` for each member that is not in `except`, ascending. */
+export function eachBit(
+  bits: SlotBits,
+  slots: number,
+  visit: (slot: number) => void,
+  except?: SlotBits,
+): void {
   for (let at = 0; at < bits.length; at += 1) {
-    let byte = bits[at]!;
+    let byte = bits[at]! & ~(except?.[at] ?? 0);
     while (byte !== 0) {
       const low = byte & -byte;
       const slot = at * 8 + 31 - Math.clz32(low);

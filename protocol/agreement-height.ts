@@ -96,19 +96,31 @@ export class ActiveHeight {
     this.tally.echo(this.me, slot, id);
   }
 
-  /** Runs the voting rules until nothing follows any more. */
+  /** Runs the voting rules until nothing follows any more: for slots whose votes have changed, or that wait for a time. */
   run(now: number): void {
     this.waitUntil = Number.POSITIVE_INFINITY;
     for (let again = true; again; ) {
       again = false;
       for (let slot = 0; slot < this.quorum.size; slot += 1) {
-        again = this.#ready(slot) || again;
-        again = this.#follow(slot) || again;
-        again = this.#repeat(slot) || again;
-        again = this.#oppose(slot, now) || again;
-        again = this.#advance(slot, now) || again;
+        if (!this.#apply(slot, now)) continue;
+        this.tally.touch(slot);
+        again = true;
       }
     }
+  }
+
+  /** One pass over a slot's rules; whether anything followed. */
+  #apply(slot: number, now: number): boolean {
+    let grown = false;
+    const changed = this.tally.takeChanged(slot);
+    if (changed) {
+      grown = this.#ready(slot);
+      grown = this.#follow(slot) || grown;
+      grown = this.#repeat(slot) || grown;
+    }
+    grown = this.#oppose(slot, now) || grown;
+    if (changed || this.#waiting[slot] !== undefined) grown = this.#advance(slot, now) || grown;
+    return grown;
   }
 
   /** The id of a slot that was decided 1, once one is certain. */
@@ -187,11 +199,7 @@ export class ActiveHeight {
   #oppose(slot: number, now: number): boolean {
     const { ballot } = this;
     if (ballot.ready[slot] !== undefined || ballot.hasBval(0, 0, slot)) return false;
-    if (!this.#defects.zeroByTimer) {
-      let included = 0;
-      for (let j = 0; j < this.quorum.size; j += 1) if (ballot.decision(j) === 1) included += 1;
-      if (included < this.quorum.quorum) return false;
-    }
+    if (!this.#defects.zeroByTimer && ballot.included < this.quorum.quorum) return false;
     if (now < this.graceAt) {
       this.waitUntil = Math.min(this.waitUntil, this.graceAt);
       return false;

@@ -41,6 +41,8 @@ export class Tally {
   readonly #decided: readonly [Uint32Array, Uint32Array];
   readonly #last: (VoteMessage | undefined)[];
   readonly #claimed: number[];
+  /** Slots whose counts have changed since they were last looked at. */
+  readonly #changed: Uint8Array;
   #base = 0;
 
   constructor(size: number, liars: number, implied: boolean) {
@@ -54,7 +56,20 @@ export class Tally {
     this.#decided = [new Uint32Array(size * this.#words), new Uint32Array(size * this.#words)];
     this.#last = new Array<VoteMessage | undefined>(size).fill(undefined);
     this.#claimed = new Array<number>(size).fill(0);
+    this.#changed = new Uint8Array(size).fill(1);
     this.#widen();
+  }
+
+  /** A slot is to be looked at again. */
+  touch(slot: number): void {
+    this.#changed[slot] = 1;
+  }
+
+  /** Whether a slot's counts have changed since this was last asked. */
+  takeChanged(slot: number): boolean {
+    const changed = this.#changed[slot] === 1;
+    this.#changed[slot] = 0;
+    return changed;
   }
 
   /** Rounds in which explicit votes are counted. */
@@ -84,6 +99,7 @@ export class Tally {
     if (own[slot] !== undefined) return false;
     own[slot] = id;
     this.#candidate(slot, id).echoes += 1;
+    this.#changed[slot] = 1;
     const last = this.#last[sender];
     if (last && (last.ready[slot >> 3] ?? 0) & (1 << (slot & 7))) this.ready(sender, slot, id);
     return true;
@@ -94,6 +110,7 @@ export class Tally {
     if (own[slot] !== undefined) return false;
     own[slot] = id;
     this.#candidate(slot, id).readies += 1;
+    this.#changed[slot] = 1;
     return true;
   }
 
@@ -131,7 +148,7 @@ export class Tally {
       if (votes[2].some((byte) => byte !== 0) || votes[3].some((byte) => byte !== 0))
         grown = this.claim(sender, round + 1) || grown;
     }
-    return this.#merge(sender, vote) || grown;
+    return this.#merge(sender, vote, last) || grown;
   }
 
   /** The sender is in that round at least. */
@@ -192,34 +209,40 @@ export class Tally {
     return count;
   }
 
-  #merge(sender: number, vote: VoteMessage): boolean {
+  /** Takes in what a sender's votes hold beyond those of `last`, which are merged already. */
+  #merge(sender: number, vote: VoteMessage, last?: VoteMessage): boolean {
+    const size = this.#size;
     let grown = false;
-    eachBit(vote.ready, this.#size, (slot) => {
+    const ready = (slot: number) => {
       const id = this.#echo[sender]![slot];
       if (id !== undefined) grown = this.ready(sender, slot, id) || grown;
-    });
+    };
+    eachBit(vote.ready, size, ready, last?.ready);
     for (const [slot, id] of vote.alternative) {
-      if (slot < this.#size) grown = this.ready(sender, slot, id) || grown;
+      if (slot < size) grown = this.ready(sender, slot, id) || grown;
     }
     const counted = Math.min(vote.rounds.length, this.#rounds.length);
     for (let round = 0; round < counted; round += 1) {
       const votes = vote.rounds[round]!;
+      const merged = last?.rounds[round];
       for (const value of [0, 1] as const) {
-        // READY is the first round's vote for 1: a bare bit would not name an id.
-        if (round !== 0 || value !== 1) {
-          eachBit(votes[value], this.#size, (slot) => {
-            grown = this.bval(sender, round, value, slot) || grown;
-          });
-        }
-        eachBit(votes[value === 0 ? 2 : 3], this.#size, (slot) => {
+        const bval = (slot: number) => {
+          grown = this.bval(sender, round, value, slot) || grown;
+        };
+        const aux = (slot: number) => {
           grown = this.aux(sender, round, value, slot) || grown;
-        });
+        };
+        // READY is the first round's vote for 1: a bare bit would not name an id.
+        if (round !== 0 || value !== 1) eachBit(votes[value], size, bval, merged?.[value]);
+        const at = value === 0 ? 2 : 3;
+        eachBit(votes[at], size, aux, merged?.[at]);
       }
     }
     for (const value of [0, 1] as const) {
-      eachBit(vote.decided[value], this.#size, (slot) => {
+      const decide = (slot: number) => {
         grown = this.decide(sender, value, slot) || grown;
-      });
+      };
+      eachBit(vote.decided[value], size, decide, last?.decided[value]);
     }
     return grown;
   }
@@ -237,6 +260,8 @@ export class Tally {
   #widen(): void {
     const length = this.#size * this.#words;
     const rounds = Math.min(this.#base + WINDOW + 1, MAX_ROUNDS);
+    // Votes that a DEC implies count in new rounds too.
+    if (this.#rounds.length < rounds) this.#changed.fill(1);
     while (this.#rounds.length < rounds) {
       this.#rounds.push({
         bval: [new Uint32Array(length), new Uint32Array(length)],
@@ -264,6 +289,8 @@ export class Tally {
     const word = senders[at]!;
     const next = (word | (1 << (sender & 31))) >>> 0;
     senders[at] = next;
-    return next !== word;
+    if (next === word) return false;
+    this.#changed[slot] = 1;
+    return true;
   }
 }
