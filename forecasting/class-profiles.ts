@@ -152,7 +152,7 @@ export class ColdStarts {
     return young.slice(0, Math.max(0, limit)).flatMap(({ resource, demand }) => {
       const { region, first } = demand;
       const ring = (name: 'minute' | 'ten' | 'hour') =>
-        this.#history.series(resource.key16, region, name, now);
+        this.#history.series(resource.key16, region, name, now, first);
       const [minute, ten, hour] = [ring('minute'), ring('ten'), ring('hour')];
       if (!minute || !ten || !hour) return [];
       const prior = profiles.prior(resource, region);

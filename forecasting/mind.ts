@@ -176,8 +176,9 @@ export class Mind {
     for (const { resource, region } of history.established()) {
       if (batch.length >= SERIES_MAX) break;
       if (this.#agreed && !this.#agreed.speaksOn(resource.key16)) continue;
+      // What lies before its first request says nothing, and is not sent to the workers.
       const series = (name: 'minute' | 'ten' | 'hour') =>
-        history.series(resource.key16, region.region, name, now);
+        history.series(resource.key16, region.region, name, now, region.first);
       const [minute, ten, hour] = [series('minute'), series('ten'), series('hour')];
       if (!minute || !ten || !hour) continue;
       batch.push({ id: resource.key16 + region.region, minute, ten, hour, first: region.first });

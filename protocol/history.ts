@@ -155,20 +155,22 @@ export class History {
 
   /**
    * Counts of a (resource, region) for a forecast, of whole buckets before `now`, oldest first. A region without
-   * rings of its own gets its share of the resource's, at its own times of day. `undefined` while there is too little to fill a ring.
+   * rings of its own gets its share of the resource's, at its own times of day. None before the bucket that holds
+   * `from`. `undefined` while there is too little to fill a ring.
    */
   series(
     key16: Key16,
     region: RegionId,
     name: RingName,
     now: number,
+    from = 0,
   ): { start: number; stepMs: number; values: number[] } | undefined {
     const resource = this.#resources.get(key16);
     const own = resource?.regions.find((known) => known.region === region);
     if (resource === undefined || own === undefined) return undefined;
-    if (own.slot >= 0) return this.rings.read(own.slot, name, now);
+    if (own.slot >= 0) return this.rings.read(own.slot, name, now, from);
     if (resource.slot < 0) return undefined;
-    const shared = this.rings.read(resource.slot, name, now);
+    const shared = this.rings.read(resource.slot, name, now, from);
     const share = own.total / Math.max(1, resource.total);
     const shareAt = this.#shareAt(resource, region, share);
     const { start, stepMs } = shared;

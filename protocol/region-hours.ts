@@ -21,6 +21,8 @@ export class RegionHours {
   readonly #regions = new Map<RegionId, Float64Array>();
   readonly #all = new Float64Array(HOURS + 1);
   #day = Number.NEGATIVE_INFINITY;
+  /** By region and hour, until the next request: many resources are split at once. */
+  #factors = new Map<RegionId, Float64Array>();
 
   /** `count` requests of a region in the hour that holds `at`, ms of demand time. */
   add(region: RegionId, at: number, count: number): void {
@@ -31,6 +33,7 @@ export class RegionHours {
       this.#regions.set(region, own);
     }
     this.#fade(at);
+    if (this.#factors.size > 0) this.#factors = new Map();
     const hour = hourOf(at);
     for (const row of [own, this.#all]) {
       row[hour]! += count;
@@ -56,15 +59,25 @@ export class RegionHours {
     parts: readonly { readonly region: RegionId; readonly total: number }[],
     region: RegionId,
   ): Float64Array {
-    return Float64Array.from({ length: HOURS }, (_, hour) => {
-      let usual = 0;
-      let now = 0;
-      for (const part of parts) {
-        usual += part.total;
-        now += part.total * this.#factor(part.region, hour);
-      }
-      return now > 0 ? (this.#factor(region, hour) * usual) / now : 1;
-    });
+    const leans = new Float64Array(HOURS);
+    let usual = 0;
+    for (const { region: part, total } of parts) {
+      const factors = this.#factorsOf(part);
+      for (let hour = 0; hour < HOURS; hour += 1) leans[hour]! += total * factors[hour]!;
+      usual += total;
+    }
+    const own = this.#factorsOf(region);
+    for (let hour = 0; hour < HOURS; hour += 1)
+      leans[hour] = leans[hour]! > 0 ? (own[hour]! * usual) / leans[hour]! : 1;
+    return leans;
+  }
+
+  #factorsOf(region: RegionId): Float64Array {
+    const known = this.#factors.get(region);
+    if (known) return known;
+    const factors = Float64Array.from({ length: HOURS }, (_, hour) => this.#factor(region, hour));
+    if (this.#regions.has(region)) this.#factors.set(region, factors);
+    return factors;
   }
 
   #factor(region: RegionId, hour: number): number {

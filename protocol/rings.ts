@@ -76,20 +76,29 @@ export class Rings {
     if (at > head) heads[slot % CHUNK_SLOTS] = at;
   }
 
-  /** Counts of the last complete buckets before `now`, oldest first, and the start of the oldest, ms. */
-  read(slot: number, name: RingName, now: number): { start: number; stepMs: number; values: number[] } {
+  /**
+   * Counts of the last complete buckets before `now`, oldest first, and the start of the oldest, ms; none before the
+   * bucket that holds `from`.
+   */
+  read(
+    slot: number,
+    name: RingName,
+    now: number,
+    from = 0,
+  ): { start: number; stepMs: number; values: number[] } {
     const { cells, heads } = this.#chunk(slot);
     const i = RING_STEPS.findIndex((ring) => ring.name === name);
     const { stepMs, length } = RING_STEPS[i]!;
     const base = (slot % CHUNK_SLOTS) * CELLS + OFFSETS[i]!;
     const newest = Math.floor(heads[slot % CHUNK_SLOTS]! / stepMs);
     const end = Math.floor(now / stepMs);
-    const values: number[] = [];
     // The bucket of `now` is not complete, and its cell may still hold the oldest one.
-    for (let bucket = end - length + 1; bucket < end; bucket += 1) {
+    const oldest = Math.min(end, Math.max(end - length + 1, Math.floor(from / stepMs)));
+    const values: number[] = [];
+    for (let bucket = oldest; bucket < end; bucket += 1) {
       values.push(bucket > newest || bucket <= newest - length ? 0 : cells[base + (bucket % length)]!);
     }
-    return { start: (end - length + 1) * stepMs, stepMs, values };
+    return { start: oldest * stepMs, stepMs, values };
   }
 
   /**
