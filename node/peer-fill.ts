@@ -1,10 +1,10 @@
-import { LRUCache } from 'lru-cache';
 import type { Puller } from '../actors/puller.ts';
 import type { LocalReplicas } from '../actors/replica-index.ts';
 import { siteAllows } from '../protocol/charter.ts';
 import type { Key16, PopId } from '../protocol/ids.ts';
 import type { Clock, Peers } from '../protocol/ports.ts';
 import { rendezvous } from '../protocol/rendezvous.ts';
+import { boundedCache } from './bounded-cache.ts';
 import type { PeerFill } from './http/context.ts';
 
 export interface PeerFillDeps {
@@ -30,7 +30,7 @@ const PASSED_MAX = 10_000;
 export function peerFill(deps: PeerFillDeps): PeerFill {
   const { puller, peers, replicas, name, nameOf } = deps;
   /** Resources of which the home PoP brought nothing: asking it again would cost two origin requests, not one. */
-  const passed = new LRUCache<Key16, true>({ max: PASSED_MAX, ttl: PASS_MS });
+  const passed = boundedCache<Key16, true>(PASSED_MAX, PASS_MS);
   return {
     async fill({ key, key16, site }, signal) {
       const connected = peers.connected();

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type { Key16, PopId } from '../../protocol/ids.ts';
+import { boundedCache } from '../bounded-cache.ts';
 
 /** Resources whose holders a thread remembers, some 200 bytes each. */
 const REMEMBERED = 65_536;
@@ -22,7 +22,7 @@ export type AskHolders = (keys: readonly Key16[]) => Promise<Held>;
 export class HeldByOthers {
   readonly #ask: AskHolders;
   readonly #now: () => number;
-  readonly #known = new LRUCache<Key16, { pops: readonly PopId[]; at: number }>({ max: REMEMBERED });
+  readonly #known = boundedCache<Key16, { pops: readonly PopId[]; at: number }>(REMEMBERED);
   readonly #waiting = new Set<Key16>();
   #gathering = false;
 

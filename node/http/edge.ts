@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { LRUCache } from 'lru-cache';
 import type { Site } from '../../protocol/charter.ts';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { ResourceKey } from '../../protocol/ids.ts';
 import type { FetchTicket, Replica, ReplicaSource } from '../../protocol/replica.ts';
+import { boundedCache } from '../bounded-cache.ts';
 import { admitPrivate } from './access/access.ts';
 import type { Answered } from './answered.ts';
 import { Directives } from './caching/directives.ts';
@@ -86,7 +86,7 @@ class HttpEdge implements Edge {
   readonly #clients: Clients;
   readonly #used = new WeakSet<Replica>();
   readonly #hits: MemoryHits;
-  readonly #requests = new LRUCache<string, Known>({ max: REQUESTS_MAX });
+  readonly #requests = boundedCache<string, Known>(REQUESTS_MAX);
   readonly #doors = new Set<Listening>();
   readonly #ownVia: RegExp;
 

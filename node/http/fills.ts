@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import { coded, PresageError } from '../../protocol/errors.ts';
 import type { Key16 } from '../../protocol/ids.ts';
 import type { BlobWriter } from '../../protocol/ports.ts';
 import type { FetchTicket, Replica } from '../../protocol/replica.ts';
+import { boundedCache } from '../bounded-cache.ts';
 import { bodiless } from './answer.ts';
 import { ageValue } from './caching/freshness.ts';
 import { policyOf } from './caching/policy.ts';
@@ -34,8 +34,8 @@ export class Fills {
   readonly #context: EdgeContext;
   readonly #running = new Map<string, Fill>();
   readonly #all = new Set<Fill>();
-  readonly #unshared = new LRUCache<Key16, true>({ max: REMEMBERED, ttl: UNSHARED_MS });
-  readonly #names = new LRUCache<Key16, readonly string[]>({ max: REMEMBERED });
+  readonly #unshared = boundedCache<Key16, true>(REMEMBERED, UNSHARED_MS);
+  readonly #names = boundedCache<Key16, readonly string[]>(REMEMBERED);
 
   constructor(context: EdgeContext) {
     this.#context = context;

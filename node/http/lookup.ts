@@ -1,7 +1,7 @@
-import { LRUCache } from 'lru-cache';
 import { PresageError } from '../../protocol/errors.ts';
 import { key16Of } from '../../protocol/ids.ts';
 import type { Standing } from '../../protocol/replica.ts';
+import { boundedCache } from '../bounded-cache.ts';
 import { SIGNATURE } from './access/signed-url.ts';
 import type { RequestLines } from './caching/vary.ts';
 import type { EdgeContext, Resolved } from './context.ts';
@@ -22,7 +22,7 @@ export interface Selected {
 /** From a request to its site, key and stored response. */
 export class Lookup {
   readonly #context: EdgeContext;
-  readonly #aliases = new LRUCache<string, Resolved>({ max: ALIASES_MAX });
+  readonly #aliases = boundedCache<string, Resolved>(ALIASES_MAX);
 
   constructor(context: EdgeContext) {
     this.#context = context;

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type { Key16, ResourceKey } from '../../protocol/ids.ts';
+import { boundedCache } from '../bounded-cache.ts';
 import { essence, type SearchVariance } from './caching/search-variance.ts';
 
 /** Paths whose responses stand for more URLs than their own. */
@@ -24,9 +24,9 @@ export interface Candidate {
  * In memory only: after a restart it is learnt anew as responses are used.
  */
 export class Representatives {
-  readonly #rules = new LRUCache<string, Map<string, SearchVariance>>({ max: PATHS_MAX });
+  readonly #rules = boundedCache<string, Map<string, SearchVariance>>(PATHS_MAX);
   /** The newest stored, by path, rule, and what of the query counts under it. */
-  readonly #members = new LRUCache<string, Key16>({ max: MEMBERS_MAX });
+  readonly #members = boundedCache<string, Key16>(MEMBERS_MAX);
 
   /** Whether there is none, which is so on nearly every site. */
   get empty(): boolean {
