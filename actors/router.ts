@@ -19,6 +19,7 @@ export type RouterMessage =
   /** For each site and region the PoP that holds the larger share of the predicted demand. */
   | { readonly type: 'preferred'; readonly preferred: ReadonlyMap<string, PopId> }
   | { readonly type: 'look' }
+  | { readonly type: 'tick' }
   | { readonly type: 'rebuild' };
 
 export interface RouterDeps {
@@ -34,6 +35,8 @@ export interface RouterDeps {
 
 /** How often the table is rebuilt though nothing was heard, ms. */
 const REBUILD_MS = 1_000;
+/** What is heard within that time, ms, makes one new table: when a PoP starts, all its peers come at once. */
+const GATHER_MS = 20;
 /** How often connections are looked at, ms. Three looks in vain, the loss itself the first, and a PoP is passed over. */
 const LOOK_MS = 400;
 /** A PoP whose last word on itself is older counts with the middle load, ms. */
@@ -64,6 +67,7 @@ class Router implements Behaviour<RouterMessage> {
   #preferred: ReadonlyMap<string, PopId> = new Map();
   #previous: RoutingTable | undefined;
   #epoch = 0;
+  #gathering = false;
   readonly #unwatch: () => void;
 
   constructor(deps: RouterDeps, context: ActorContext<RouterMessage>) {
@@ -72,7 +76,7 @@ class Router implements Behaviour<RouterMessage> {
     for (const pop of deps.peers.connected()) this.#learn(pop);
     this.#unwatch = deps.peers.watch((pop, up) => context.self.tell({ type: 'peer', pop, up }));
     context.every(LOOK_MS, { type: 'look' });
-    context.every(REBUILD_MS, { type: 'rebuild' });
+    context.every(REBUILD_MS, { type: 'tick' });
     this.#rebuild();
   }
 
@@ -87,22 +91,30 @@ class Router implements Behaviour<RouterMessage> {
         if (message.up) this.#learn(message.pop);
         if (!this.#cards.has(message.pop)) return;
         this.#record(this.#connections, message.pop, message.up);
-        break;
+        return this.#rebuildSoon();
       case 'preferred':
         this.#preferred = message.preferred;
         return;
       case 'checked':
         this.#checked = true;
         for (const [pop, ok] of message.answered) this.#record(this.#services, pop, ok);
-        break;
+        return this.#rebuildSoon();
       case 'look':
-        if (!this.#look()) return;
-        break;
-      case 'rebuild':
+        if (this.#look()) this.#rebuildSoon();
+        return;
+      case 'tick':
         for (const pop of this.#cards.keys()) if (!this.#deps.certificateOf(pop)) this.#forget(pop);
-        break;
+        return this.#rebuildSoon();
+      case 'rebuild':
+        this.#gathering = false;
+        this.#rebuild();
     }
-    this.#rebuild();
+  }
+
+  #rebuildSoon(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#context.schedule(GATHER_MS, { type: 'rebuild' });
   }
 
   stop(): void {
