@@ -91,20 +91,23 @@ class Router implements Behaviour<RouterMessage> {
         if (message.up) this.#learn(message.pop);
         if (!this.#cards.has(message.pop)) return;
         this.#record(this.#connections, message.pop, message.up);
-        return this.#rebuildSoon();
+        this.#rebuildSoon();
+        return;
       case 'preferred':
         this.#preferred = message.preferred;
         return;
       case 'checked':
         this.#checked = true;
         for (const [pop, ok] of message.answered) this.#record(this.#services, pop, ok);
-        return this.#rebuildSoon();
+        this.#rebuildSoon();
+        return;
       case 'look':
         if (this.#look()) this.#rebuildSoon();
         return;
       case 'tick':
         for (const pop of this.#cards.keys()) if (!this.#deps.certificateOf(pop)) this.#forget(pop);
-        return this.#rebuildSoon();
+        this.#rebuildSoon();
+        return;
       case 'rebuild':
         this.#gathering = false;
         this.#rebuild();
