@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { PopId } from './ids.ts';
+import { mix32 } from './rendezvous.ts';
 
 /** Up to here everybody connects to everybody. */
 export const FULL_MESH = 64;
@@ -12,13 +13,8 @@ const CHOSEN_LINKS = 36;
 /** 32 bits of a PoP's id. */
 const markOf = (pop: PopId): number => createHash('sha256').update(pop).digest().readUInt32BE();
 
-/** Of a pair; the xor is the same from both ends, and the steps after it (MurmurHash3's last ones) spread it. */
-function scoreOf(one: number, other: number): number {
-  let mixed = one ^ other;
-  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
-}
+/** Of a pair, from their marks; the same from both ends. */
+const scoreOf = (one: number, other: number): number => mix32(one ^ other);
 
 /** Whom of the PoPs that it knows, itself apart, a PoP keeps connections to of its own accord. */
 export function linksChosen(self: PopId, known: readonly PopId[]): readonly PopId[] {

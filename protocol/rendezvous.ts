@@ -10,7 +10,8 @@ export function hash32(text: string, seed = 0): number {
   return mix32(hash);
 }
 
-function mix32(word: number): number {
+/** The finaliser of MurmurHash3: spreads 32 bits. */
+export function mix32(word: number): number {
   let hash = word;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

@@ -1,6 +1,7 @@
 import { type Charter, distanceMs } from './charter.ts';
 import type { Key16, PopId, RegionId, SiteId } from './ids.ts';
 import { nextControl, type OverflowState, smoothSchedule, spreadOverflow } from './overflow.ts';
+import { hash32, mix32 } from './rendezvous.ts';
 
 /** A holder is preferred to the nearest PoP if it is at most this much farther: about one fetch from a peer. */
 const PREFER_HOLDER_MS = 100;
@@ -102,6 +103,7 @@ export class RoutingTable {
     if (pops.length > MAX_ROUTED_POPS)
       throw new RangeError(`${pops.length} PoPs, at most ${MAX_ROUTED_POPS}`);
     const tiers = pops.map(tierOf);
+    const marks = Uint32Array.from(pops, ({ id }) => hash32(id));
     const index = new Map<string, number>(pops.map(({ id }, at) => [id, at]));
     const seeds: { site: SiteId; region: RegionId; row: Row; lost: number | undefined }[] = [];
     const regions = charter.regions.includes(charter.defaultRegion)
@@ -116,15 +118,15 @@ export class RoutingTable {
       const allow = site.allow.includes('*') ? undefined : new Set(site.allow);
       for (const region of regions) {
         const key = `${region} ${allow ? [...allow].join(' ') : '*'}`;
-        const base = bases.get(key) ?? baseOf(charter, region, pops, tiers, allow);
+        const base = bases.get(key) ?? baseOf(charter, region, pops, tiers, allow, marks);
         bases.set(key, base);
         const preferred = index.get(input.preferred(site.id, region) ?? '');
-        const order = orderOf(base, site.id, region, pops, tiers, preferred);
+        const order = orderOf(base, site.id, region, tiers, marks, preferred);
         let lost: number | undefined;
         if (homes && base.available > 0) {
-          const home = homes.get(key) ?? baseOf(charter, region, pops, well, allow);
+          const home = homes.get(key) ?? baseOf(charter, region, pops, well, allow, marks);
           homes.set(key, home);
-          const [first] = orderOf(home, site.id, region, pops, well, preferred);
+          const [first] = orderOf(home, site.id, region, well, marks, preferred);
           if (first !== undefined && tiers[first] !== 0) lost = first;
         }
         seeds.push({ site: site.id, region, row: { ...base, order }, lost });
@@ -258,6 +260,7 @@ function baseOf(
   pops: readonly RoutingPop[],
   tiers: readonly Tier[],
   allow: ReadonlySet<string> | undefined,
+  marks: Uint32Array,
 ): Row {
   const distance = Float64Array.from(pops, (pop) =>
     !allow || allow.has(pop.name)
@@ -267,8 +270,8 @@ function baseOf(
   const candidates = pops.map((_, at) => at).filter((at) => Number.isFinite(distance[at]!));
   const usable = candidates.filter((at) => tiers[at] !== 2);
   const chosen = usable.length > 0 ? usable : candidates;
-  const seed = hash(0x811c9dc5, region);
-  const rank = pops.map(({ id }) => hash(seed, id));
+  const seed = hash32(region);
+  const rank = marks.map((mark) => mix32(mark ^ seed));
   chosen.sort(
     (a, b) =>
       tiers[a]! - tiers[b]! ||
@@ -291,8 +294,8 @@ function orderOf(
   base: Row,
   site: SiteId,
   region: RegionId,
-  pops: readonly RoutingPop[],
   tiers: readonly Tier[],
+  marks: Uint32Array,
   preferred: number | undefined,
 ): Uint16Array {
   const order = Uint16Array.from(base.order);
@@ -307,12 +310,12 @@ function orderOf(
   ) {
     first = order.indexOf(preferred);
   } else {
-    const seed = hash(0x811c9dc5, `${site} ${region} `);
+    const seed = hash32(`${site} ${region}`);
     let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < order.length; i += 1) {
       const at = order[i]!;
       if (tiers[at] !== tiers[nearest] || distance[at] !== distance[nearest]) break;
-      const rank = hash(seed, pops[at]!.id);
+      const rank = mix32(marks[at]! ^ seed);
       if (rank >= least) continue;
       least = rank;
       first = i;
@@ -324,12 +327,4 @@ function orderOf(
     order[0] = at;
   }
   return order;
-}
-
-/** FNV-1a with a final mix, 32 bits: no secret, only the same spread at every PoP. */
-function hash(seed: number, text: string): number {
-  let h = seed;
-  for (let i = 0; i < text.length; i += 1) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  return (h ^ (h >>> 13)) >>> 0;
 }

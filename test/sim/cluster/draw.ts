@@ -64,8 +64,8 @@ export interface Draw {
   readonly joiner: number | undefined;
 }
 
-/** Large clusters cost a minute of a core and more each: most have a hundred PoPs. */
-const LARGE = [...Array<number>(16).fill(100), 150, 150, 200, 300];
+/** Nine times as much is said among 300 as among 100: most have a hundred PoPs. */
+const LARGE = [...Array<number>(17).fill(100), 150, 200, 300];
 
 /** Sizes as the whole run is to have them: 95 % small, 4 % of 30, 1 % large. */
 function sizeOf(dice: Dice): number {
@@ -111,7 +111,7 @@ export function draw(
     const most = dice.pick([200, 2_000, 2_000, 600_000]);
     return dice.chance(0.5) ? Math.floor((2 * dice.random.float() - 1) * most) : 0;
   };
-  const hostileMs = pops > 10 ? 6_000 : dice.between(4_000, 16_000);
+  const hostileMs = pops > 10 ? 6_000 : dice.between(4_000, 12_000);
   return {
     ...{ pops, faults, liars, leaver, revoked, hostileMs, wild: false },
     joiner: has('join') && !large ? pops : undefined,
@@ -129,7 +129,7 @@ export function draw(
     bytesPerSecond: dice.pick([64, 512, 16_384]) * 1_024,
     historyBytes: 8 << 20,
     resources: resourcesOf(dice, hostileMs),
-    requestMs: pops > 10 ? 200 : dice.pick([50, 150, 400]),
+    requestMs: pops > 10 ? 200 : dice.pick([75, 150, 400]),
     purgeMs: dice.pick([1_000, 2_500, 6_000]),
     skews: Array.from({ length: pops + 1 }, () => (has('skew') ? skew() : 0)),
   };
@@ -143,7 +143,7 @@ function resourcesOf(dice: Dice, hostileMs: number): DrawnResource[] {
       key: `${at % 2 ? STRICT_HOST : STALE_HOST}/${at % 3 ? 'docs' : 'media'}/${at}`,
       tags: [`tag-${at % 3}`, 'tag-all'],
       // Most fit into one chunk, a few take more.
-      size: dice.chance(0.1) ? dice.between(260_000, 600_000) : dice.between(50, 20_000),
+      size: dice.chance(0.04) ? dice.between(260_000, 600_000) : dice.between(50, 20_000),
       maxAgeSeconds: dice.pick([1, 60, 3_600, 86_400]),
       version: 1,
       askedFrom: Object.fromEntries(REGIONS.map((region) => [region, born + dice.between(0, 8_000)])),

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { FAULTS, type Fault } from './draw.ts';
+import { Dice } from '../../../node/simulator/dice.ts';
+import { draw, FAULTS, type Fault } from './draw.ts';
 import { type Outcome, Scenario } from './scenario.ts';
 
 /** Simulates whole clusters, a seed each, as many at a time as there are cores. */
@@ -13,16 +14,17 @@ export interface RunOptions {
   readonly verbose: boolean;
 }
 
-/** Seeds that a process is given at once, few, as large clusters take their time. */
+/** Seeds that a process is given at once. */
 const BATCH = 10;
+/** Clusters of more PoPs take their time. */
+const LARGE = 30;
 /** Seeds of which each is played twice, to see that it is the same history. */
 const TWICE = 20;
 /** Real ms between two lines that tell how far it is. */
 const PROGRESS_MS = 10_000;
 
 interface Batch {
-  readonly from: number;
-  readonly seeds: number;
+  readonly seeds: readonly number[];
   readonly pops: number | undefined;
   readonly faults: readonly Fault[] | undefined;
   readonly verbose: boolean;
@@ -44,7 +46,7 @@ interface Totals {
 
 /** The number of seeds that failed. */
 export async function runClusters(options: RunOptions): Promise<number> {
-  const { seeds, from } = options;
+  const { seeds } = options;
   const totals: Totals = {
     ...{
       passed: 0,
@@ -58,20 +60,17 @@ export async function runClusters(options: RunOptions): Promise<number> {
     },
     counts: {},
   };
-  let next = from;
+  const batches = batchesOf(options);
   let toldAt = Date.now();
   const work = (child: ChildProcess) =>
     new Promise<void>((resolve, reject) => {
       const give = () => {
-        if (next >= from + seeds) {
+        const batch = batches.shift();
+        if (batch) child.send(batch);
+        else {
           child.disconnect();
           resolve();
-          return;
         }
-        const count = Math.min(BATCH, from + seeds - next);
-        const { pops, faults, verbose } = options;
-        child.send({ from: next, seeds: count, pops, faults, verbose } satisfies Batch);
-        next += count;
       };
       child.on('message', (message: Report | 'done') => {
         if (message === 'done') return give();
@@ -86,7 +85,7 @@ export async function runClusters(options: RunOptions): Promise<number> {
       );
       give();
     });
-  const count = Math.max(1, Math.min(options.workers ?? availableParallelism(), Math.ceil(seeds / BATCH)));
+  const count = Math.max(1, Math.min(options.workers ?? availableParallelism(), batches.length));
   const children = Array.from({ length: count }, () => fork(import.meta.filename, ['worker']));
   await Promise.all(children.map(work));
   const { counts } = totals;
@@ -97,6 +96,21 @@ export async function runClusters(options: RunOptions): Promise<number> {
       `${process.uptime().toFixed(0)} s\n${totals.passed} passed, ${totals.failed} failed\n`,
   );
   return totals.failed;
+}
+
+/** The large clusters come first and one by one, so that no process is left with one at the end. */
+function batchesOf({ from, seeds, pops, faults, verbose }: RunOptions): Batch[] {
+  const small: number[] = [];
+  const large: { readonly seed: number; readonly size: number }[] = [];
+  for (let seed = from; seed < from + seeds; seed += 1) {
+    const size = pops ?? draw(new Dice(seed), {}).pops;
+    if (size > LARGE) large.push({ seed, size });
+    else small.push(seed);
+  }
+  large.sort((a, b) => b.size - a.size);
+  const groups = large.map(({ seed }) => [seed]);
+  for (let at = 0; at < small.length; at += BATCH) groups.push(small.slice(at, at + BATCH));
+  return groups.map((group) => ({ seeds: group, pops, faults, verbose }));
 }
 
 function add(totals: Totals, report: Report, { pops, faults, verbose }: RunOptions): void {
@@ -127,11 +141,8 @@ function add(totals: Totals, report: Report, { pops, faults, verbose }: RunOptio
   if (verbose && report.logs) process.stdout.write(`${report.logs}\n`);
 }
 
-async function play(
-  { from, seeds, pops, faults, verbose }: Batch,
-  say: (report: Report) => void,
-): Promise<void> {
-  for (let seed = from; seed < from + seeds; seed += 1) {
+async function play({ seeds, pops, faults, verbose }: Batch, say: (report: Report) => void): Promise<void> {
+  for (const seed of seeds) {
     const options = {
       ...{ seed, verbose },
       ...(pops !== undefined && { pops }),

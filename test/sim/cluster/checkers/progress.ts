@@ -2,6 +2,11 @@ import type { SimulatedPop } from '../../../../node/simulator/simulated-pop.ts';
 import type { Checker, Scene } from '../facts.ts';
 import type { AgreementChecker } from './agreement.ts';
 
+/** Heights that all are to decide once nothing goes wrong any more; one where each is a minute's work. */
+const HEIGHTS = 2;
+const HEIGHTS_LARGE = 1;
+const LARGE = 30;
+
 /** Once nothing goes wrong any more, all decide on, and all that was issued is known to all. */
 export class ProgressChecker implements Checker {
   readonly name = 'progress';
@@ -13,7 +18,7 @@ export class ProgressChecker implements Checker {
   }
 
   unsettled({ members }: Scene): string | undefined {
-    this.#goal ??= this.#agreement.height + 2;
+    this.#goal ??= this.#agreement.height + (members.length > LARGE ? HEIGHTS_LARGE : HEIGHTS);
     const goal = this.#goal;
     const behind = members.filter((pop) => this.#agreement.heightOf(pop) < goal);
     if (behind.length > 0)
