@@ -56,7 +56,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'purges are forgotten at a restart',
-    ...{ seed: 3, by: 'stale', pops: 1, faults: ['torn'] },
+    ...{ seed: 2, by: 'stale', pops: 1, faults: ['torn'] },
     // Soon after a purge, before what it concerns has been taken off the disk.
     redraw: () => ({ purgeMs: 150, requestMs: 20, tear: 0.2, disk: { minMs: 40, maxMs: 200 } }),
     start: (pop) => pop.database.forget(PURGES),
@@ -75,7 +75,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'clocks are compared instead of fences',
-    ...{ seed: 7, by: 'stale', pops: 3, faults: ['skew', 'partition'] },
+    ...{ seed: 13, by: 'stale', pops: 3, faults: ['skew', 'partition'] },
     redraw: (drawn) => ({ skews: drawn.skews.map((_, at) => at * 20_000), purgeMs: 800 }),
     running: (pop) => {
       const own = invalidationsOf(pop);
