@@ -48,6 +48,11 @@ export interface Scene {
   /** Whether the origin has ever failed, and whether a disk has. */
   readonly originFailed: boolean;
   readonly disksFailed: boolean;
+  /**
+   * All are to know the same of contents in the end. Stamps of a clock that is far ahead of the own are not believed,
+   * and a liar can make others believe that nobody holds what it has garbled, which costs them time.
+   */
+  readonly comparable: boolean;
   /** Nothing went wrong that the seed could have drawn. */
   readonly faultless: boolean;
   /** Those that are to be members in the end, without those that lie. */

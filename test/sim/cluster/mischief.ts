@@ -36,10 +36,17 @@ export class Mischief {
   unheard = 0;
   originFailed = false;
   disksFailed = false;
+  #fastestMs = 0;
+  #slowestMs = 0;
 
   constructor(deps: MischiefDeps) {
     this.#deps = deps;
     this.originFailed = deps.drawn.origin.failures > 0;
+  }
+
+  /** How far the fastest clock that there was is from the slowest, ms: a stamp outlives the error that it was made with. */
+  get clocksApartMs(): number {
+    return this.#fastestMs - this.#slowestMs;
   }
 
   begin(): void {
@@ -67,8 +74,10 @@ export class Mischief {
       }),
     );
     some('damage', 3_000, () => dice.pick(pops).blobs.damage(dice.random));
+    this.#readClocks();
     some('jump', 4_000, () => {
       dice.pick(pops).skewMs += dice.pick([-5_000, -500, 500, 5_000]);
+      this.#readClocks();
     });
     some('origin', 6_000, () => this.#cutOrigin());
     some('flood', 5_000, () => this.#flood(dice.pick(pops)));
@@ -129,6 +138,13 @@ export class Mischief {
     if (this.gone.has(banned) || bearers.length === 0) return;
     this.gone.add(banned);
     dice.pick(bearers).running?.network?.revoke(revocationsOf([banned.id]));
+  }
+
+  #readClocks(): void {
+    for (const { skewMs } of this.#deps.pops) {
+      this.#fastestMs = Math.max(this.#fastestMs, skewMs);
+      this.#slowestMs = Math.min(this.#slowestMs, skewMs);
+    }
   }
 
   #nowAndThen(meanMs: number, act: () => void): void {

@@ -10,7 +10,8 @@ export class CatalogueChecker implements Checker {
     this.#keys = resources.map(({ key }) => [key, key16Of(key as ResourceKey, secret)]);
   }
 
-  restless({ members }: Scene): string | undefined {
+  restless({ members, comparable }: Scene): string | undefined {
+    if (!comparable) return undefined;
     for (const [key, key16] of this.#keys) {
       const newest = new Map<string, number>();
       for (const { index, running } of members) {
