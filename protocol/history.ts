@@ -1,6 +1,6 @@
 import type { Key16, PopId, RegionId, SiteId } from './ids.ts';
 import { hourOf, RegionHours } from './region-hours.ts';
-import { RING_BYTES, type RingName, Rings } from './rings.ts';
+import { type Counts, RING_BYTES, type RingName, Rings } from './rings.ts';
 import { type ClientBits, clientsOf, type Summary } from './summary.ts';
 
 /** Default of `memory.history`. */
@@ -155,16 +155,10 @@ export class History {
 
   /**
    * Counts of a (resource, region) for a forecast, of whole buckets before `now`, oldest first. A region without
-   * rings of its own gets its share of the resource's, at its own times of day. None before the bucket that holds
-   * `from`. `undefined` while there is too little to fill a ring.
+   * rings of its own gets its share of the resource's, at its own times of day. None before the bucket of `from`.
+   * `undefined` while there is too little to fill a ring.
    */
-  series(
-    key16: Key16,
-    region: RegionId,
-    name: RingName,
-    now: number,
-    from = 0,
-  ): { start: number; stepMs: number; values: number[] } | undefined {
+  series(key16: Key16, region: RegionId, name: RingName, now: number, from = 0): Counts | undefined {
     const resource = this.#resources.get(key16);
     const own = resource?.regions.find((known) => known.region === region);
     if (resource === undefined || own === undefined) return undefined;

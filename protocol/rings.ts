@@ -6,6 +6,13 @@ export const RING_STEPS = [
 ] as const;
 export type RingName = (typeof RING_STEPS)[number]['name'];
 
+/** Counts of whole buckets, oldest first, and the start of the oldest, ms. */
+export interface Counts {
+  readonly start: number;
+  readonly stepMs: number;
+  readonly values: number[];
+}
+
 const CELLS = 60 + 144 + 336;
 const OFFSETS = [0, 60, 204] as const;
 /** Slots allocated at once: a lone PoP with an empty history pays for none. */
@@ -80,12 +87,7 @@ export class Rings {
    * Counts of the last complete buckets before `now`, oldest first, and the start of the oldest, ms; none before the
    * bucket that holds `from`.
    */
-  read(
-    slot: number,
-    name: RingName,
-    now: number,
-    from = 0,
-  ): { start: number; stepMs: number; values: number[] } {
+  read(slot: number, name: RingName, now: number, from = 0): Counts {
     const { cells, heads } = this.#chunk(slot);
     const i = RING_STEPS.findIndex((ring) => ring.name === name);
     const { stepMs, length } = RING_STEPS[i]!;
