@@ -68,6 +68,8 @@ export class SimulatedPop {
   readonly blobs = new VirtualBlobs();
   readonly metrics = new Tallies();
   readonly log: Diary;
+  /** The operator's list of revocations, in a file that it reads when it starts; a crash takes it from nobody. */
+  revocations: Uint8Array | undefined;
   /** How wrong its time of day is, ms. */
   skewMs = 0;
   /** Its disk refuses writes. */
@@ -175,7 +177,7 @@ export class SimulatedPop {
               operator.revocations.learned(list);
             },
           });
-          if (known.revocations) made.revoke(known.revocations);
+          for (const list of [this.revocations, known.revocations]) if (list) made.revoke(list);
           return made;
         },
         startMind: (options) => simulatedMind(options, life, work, lies ?? {}),

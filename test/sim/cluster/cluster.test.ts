@@ -38,6 +38,12 @@ describe('whole clusters under faults', () => {
     ).toBeUndefined();
   });
 
+  it('take a seat away though the one that was told of it crashes before it could tell anybody', async () => {
+    const faults = new Set<Fault>(['flapping', 'crash', 'slow-disk', 'revoke', 'jump']);
+    const { broken } = await new Scenario({ seed: 26000159, pops: 3, faults }).run();
+    expect(broken, `${again(26000159)} --pops 3 --faults ${[...faults].join()}`).toBeUndefined();
+  });
+
   it('are the same history for the same seed', async () => {
     const [one, other] = [await new Scenario({ seed: 77 }).run(), await new Scenario({ seed: 77 }).run()];
     expect(other).toEqual(one);

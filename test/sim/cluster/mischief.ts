@@ -130,14 +130,16 @@ export class Mischief {
     stop(pop);
   }
 
-  /** The operator's list is brought to somebody who is up. */
+  /** The operator's list is put beside the certificate of somebody who is up, and a signal sent. */
   #revoke(): void {
     const { drawn, pops, dice } = this.#deps;
     const banned = pops[drawn.revoked!]!;
     const bearers = pops.filter((pop) => pop !== banned && !this.gone.has(pop) && pop.running);
     if (this.gone.has(banned) || bearers.length === 0) return;
     this.gone.add(banned);
-    dice.pick(bearers).running?.network?.revoke(revocationsOf([banned.id]));
+    const bearer = dice.pick(bearers);
+    bearer.revocations = revocationsOf([banned.id]);
+    bearer.running?.network?.revoke(bearer.revocations);
   }
 
   #readClocks(): void {
