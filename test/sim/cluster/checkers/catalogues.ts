@@ -13,12 +13,19 @@ export class CatalogueChecker implements Checker {
   restless({ members, comparable }: Scene): string | undefined {
     if (!comparable) return undefined;
     for (const [key, key16] of this.#keys) {
-      const newest = new Map<string, number>();
+      const [contents, stamps] = [new Map<string, number>(), new Map<string, number>()];
       for (const { index, running } of members) {
         const version = running?.store.replicas.catalogue.versions.get(key16);
-        if (version) newest.set(`${version.stamp.time} ${version.stamp.pop}`, index);
+        if (!version) continue;
+        contents.set(version.content, index);
+        // A PoP tells of what it stamped by itself. Of one that has gone, the stamp of a content that all know may have
+        // reached some alone; each would tell of another content as soon as it fetches it.
+        const { time, pop } = version.stamp;
+        if (members.some(({ id }) => id === pop)) stamps.set(`${time} ${pop}`, index);
       }
-      if (newest.size > 1) return `PoPs ${[...newest.values()].join()} differ on the version of ${key}`;
+      for (const differing of [contents, stamps])
+        if (differing.size > 1)
+          return `PoPs ${[...differing.values()].join()} differ on the version of ${key}`;
       const holding = new Set(
         members.filter(({ running }) => {
           const own = running?.store.replicas;
