@@ -2,10 +2,10 @@ import type { SimulatedPop } from '../../../../node/simulator/simulated-pop.ts';
 import type { Checker, Scene } from '../facts.ts';
 import type { AgreementChecker } from './agreement.ts';
 
-/** Heights that all are to decide once nothing goes wrong any more; one where each is a minute's work. */
+/** Heights that all are to decide once nothing goes wrong any more; in a large cluster each is much work. */
 const HEIGHTS = 2;
 const HEIGHTS_LARGE = 1;
-const LARGE = 30;
+const LARGE = 10;
 
 /** Once nothing goes wrong any more, all decide on, and all that was issued is known to all. */
 export class ProgressChecker implements Checker {
