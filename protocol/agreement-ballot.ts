@@ -147,16 +147,6 @@ export class Ballot {
     return listed(this.echo);
   }
 
-  /** Calls back for every vote of the rounds, to count it after a restart. */
-  eachVote(visit: (kind: 'bval' | 'aux', round: number, value: Bit, slot: number) => void): void {
-    for (const [round, votes] of this.#rounds.entries()) {
-      for (const value of [0, 1] as const) {
-        eachBit(votes[value], this.size, (slot) => visit('bval', round, value, slot));
-        eachBit(votes[value === 0 ? 2 : 3], this.size, (slot) => visit('aux', round, value, slot));
-      }
-    }
-  }
-
   encode(): Uint8Array {
     const raw = (id: Digest) => Buffer.from(id, 'hex');
     const { proposal: p, commit: c } = this;

@@ -155,6 +155,8 @@ export class Tally {
   claim(sender: number, round: number): boolean {
     if (round <= this.#claimed[sender]!) return false;
     this.#claimed[sender] = round;
+    // One more claim at or below the base raises nothing.
+    if (round <= this.#base) return false;
     const sorted = this.#claimed.toSorted((a, b) => b - a);
     return this.#raise(sorted[this.#liars]!);
   }

@@ -224,12 +224,6 @@ export class PeerHoldings {
       : undefined;
   }
 
-  /** A peer did not have what it was said to have. */
-  wrong(pop: PopId, id: VariantId): void {
-    const peer = this.#peers.get(pop);
-    if (peer) this.#remove(pop, peer, id);
-  }
-
   /** Forgets a peer, for example because it was revoked. */
   forget(pop: PopId): void {
     const peer = this.#peers.get(pop);

@@ -67,7 +67,7 @@ export interface Draw {
 /** Three and four, and six and seven, between which one more liar can be borne; the smaller more often. */
 const SMALL = [1, 2, 3, 3, 4, 4, 4, 5, 5, 6, 7, 7, 8, 9, 10];
 /** Nine times as much is said among 300 as among 100: most have a hundred PoPs. */
-const LARGE = [...Array<number>(18).fill(100), 200, 300];
+const LARGE = [...Array<number>(48).fill(100), 200, 300];
 
 /** Sizes as the whole run is to have them: 95 % small, 4 % of 30, 1 % large. */
 function sizeOf(dice: Dice): number {
@@ -113,7 +113,7 @@ export function draw(
     const most = dice.pick([200, 2_000, 2_000, 600_000]);
     return dice.chance(0.5) ? Math.floor((2 * dice.random.float() - 1) * most) : 0;
   };
-  const hostileMs = pops > 10 ? 6_000 : dice.between(4_000, 12_000);
+  const hostileMs = pops > 10 ? 6_000 : dice.between(3_000, 10_000);
   return {
     ...{ pops, faults, liars, leaver, revoked, hostileMs, wild: false },
     joiner: has('join') && !large ? pops : undefined,

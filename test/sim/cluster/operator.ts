@@ -1,10 +1,18 @@
+import { createHash } from 'node:crypto';
 import type { Papers } from '../../../node/simulator/simulated-pop.ts';
 import { type Certificate, issue } from '../../../protocol/certificate.ts';
 import type { Charter } from '../../../protocol/charter.ts';
 import { encodeCharter, openCharter } from '../../../protocol/charter-document.ts';
 import { FOUNDERS_MAX, type Founder, issueFounders } from '../../../protocol/founders.ts';
 import { type Cluster, genesisOf } from '../../../protocol/genesis.ts';
-import type { PopId, RegionId, SiteId } from '../../../protocol/ids.ts';
+import {
+  type Key16,
+  key16Of,
+  type PopId,
+  type RegionId,
+  type ResourceKey,
+  type SiteId,
+} from '../../../protocol/ids.ts';
 import { popIdOf, rawPublicKey } from '../../../protocol/pop-key.ts';
 import { issueRevocations, verifyRevocations } from '../../../protocol/revocation.ts';
 import { keyOf } from '../../property/decision/cluster.ts';
@@ -55,7 +63,8 @@ export const addressIn = (index: number, client: number): string =>
 /** `speed`: of demand time against real time; plans look four windows ahead. */
 export function charterOf(epochMs: number, speed: number): Charter {
   const site = (id: string, host: string, cutOff: 'serve-stale' | 'revalidate') => ({
-    ...{ id: id as SiteId, hosts: [host], origin: `http://${host}`, secret: new Uint8Array(32).fill(7) },
+    ...{ id: id as SiteId, hosts: [host], origin: `http://${host}` },
+    secret: new Uint8Array(createHash('sha256').update(id).digest()),
     normalise: { dropParameters: [], sortParameters: true, ignoreQuery: false },
     ...{ allow: ['*'], private: false, shield: 'home' as const, cutOff },
   });
@@ -69,6 +78,12 @@ export function charterOf(epochMs: number, speed: number): Charter {
     ...{ countries: {}, defaultRegion: REGIONS[0]! },
     sites: [site('files', STALE_HOST, 'serve-stale'), site('strict', STRICT_HOST, 'revalidate')],
   };
+}
+
+/** A resource's keyed hash, under the secret of its site. */
+export function key16In({ sites }: Charter, key: string): Key16 {
+  const { secret } = sites.find(({ hosts }) => hosts.some((host) => key.startsWith(`${host}/`)))!;
+  return key16Of(key as ResourceKey, secret);
 }
 
 /** The charter as the operator signed it. */

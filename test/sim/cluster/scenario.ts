@@ -21,7 +21,7 @@ import { type Draw, draw, type Fault } from './draw.ts';
 import type { Scene, Told } from './facts.ts';
 import { lyingPop } from './lying-pop.ts';
 import { Mischief } from './mischief.ts';
-import { charterOf, papersOf, readRevocations } from './operator.ts';
+import { charterOf, key16In, papersOf, readRevocations } from './operator.ts';
 import type { Sabotage } from './sabotage.ts';
 import { Watch } from './watch.ts';
 import { Workload } from './workload.ts';
@@ -113,7 +113,7 @@ export class Scenario {
       },
     });
     const charter = charterOf(drawn.epochMs, drawn.speed);
-    const { secret } = charter.sites[0]!;
+    const named = new Map(resources.map(({ key }) => [key, key16In(charter, key)]));
     const scene = () => this.#scene();
     this.#agreement = new AgreementChecker(drawn.pops);
     this.#budgets = new BudgetChecker(
@@ -124,13 +124,13 @@ export class Scenario {
       [
         this.#agreement,
         this.#plans,
-        new DemandChecker(drawn, secret, DEMAND_MAX),
+        new DemandChecker(named.values(), DEMAND_MAX),
         new ContentChecker(),
         new StaleChecker(scene),
         this.#budgets,
         new BoundsChecker(drawn.historyBytes),
         new ProgressChecker(this.#agreement),
-        new CatalogueChecker(drawn, secret),
+        new CatalogueChecker(named),
       ],
       () => clock.now,
     );
@@ -285,7 +285,7 @@ export class Scenario {
   async #rest(): Promise<void> {
     const { members } = this.#scene();
     this.#workload.end();
-    for (const pop of members.slice(0, 30))
+    for (const pop of members.slice(0, 10))
       for (const resource of this.#drawn.resources) void this.#workload.ask(pop, resource);
     await this.#watched(LAST_MS);
     let left: string | undefined;

@@ -1,13 +1,13 @@
-import { type Key16, key16Of, type ResourceKey } from '../../../../protocol/ids.ts';
+import type { Key16 } from '../../../../protocol/ids.ts';
 import type { Checker, Scene } from '../facts.ts';
 
 /** In the end PoPs that know a resource know the same version of it, and of its holders what is true. */
 export class CatalogueChecker implements Checker {
   readonly name = 'catalogues';
-  readonly #keys: readonly (readonly [string, Key16])[];
+  readonly #keys: ReadonlyMap<string, Key16>;
 
-  constructor({ resources }: Pick<Scene, 'resources'>, secret: Uint8Array) {
-    this.#keys = resources.map(({ key }) => [key, key16Of(key as ResourceKey, secret)]);
+  constructor(keys: ReadonlyMap<string, Key16>) {
+    this.#keys = keys;
   }
 
   restless({ members, comparable }: Scene): string | undefined {

@@ -1,7 +1,7 @@
 import type { SimulatedPop } from '../../../../node/simulator/simulated-pop.ts';
 import type { DecidedState } from '../../../../protocol/decided-state.ts';
-import { type Key16, key16Of, type ResourceKey } from '../../../../protocol/ids.ts';
-import { Broken, type Checker, type Scene } from '../facts.ts';
+import type { Key16 } from '../../../../protocol/ids.ts';
+import { Broken, type Checker } from '../facts.ts';
 
 /** What is decided lies within what honest PoPs have seen: no key that somebody made up, no demand beyond all bounds. */
 export class DemandChecker implements Checker {
@@ -12,8 +12,8 @@ export class DemandChecker implements Checker {
   decided = 0;
 
   /** `most`: requests, thousandths, that no honest PoP can ever expect of one resource in one region. */
-  constructor({ resources }: Pick<Scene, 'resources'>, secret: Uint8Array, most: number) {
-    this.#keys = new Set(resources.map(({ key }) => key16Of(key as ResourceKey, secret)));
+  constructor(keys: Iterable<Key16>, most: number) {
+    this.#keys = new Set(keys);
     this.#most = most;
   }
 
