@@ -10,6 +10,7 @@ import { createLibp2p } from 'libp2p';
 import type { Genesis } from '../../protocol/genesis.ts';
 import type { PopId } from '../../protocol/ids.ts';
 import { gossipOptions } from './gossip.ts';
+import { openingAtOnce } from './gossip-streams.ts';
 import { gated } from './libp2p-gate.ts';
 import { guardedYamux } from './libp2p-muxer.ts';
 
@@ -77,7 +78,7 @@ export function createNode(
     },
     services: {
       identify: gated(identify({ runOnConnectionOpen: false }), accepts, refused),
-      pubsub: gated(gossipsub(gossipOptions(options.genesis)), accepts, refused),
+      pubsub: gated(openingAtOnce(gossipsub(gossipOptions(options.genesis))), accepts, refused),
     },
     start: false,
   });
