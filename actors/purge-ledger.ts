@@ -79,6 +79,8 @@ export class PurgeLedger {
   /** Ids on disk. */
   readonly #stored = new Set<string>();
   #sum = 0n;
+  /** The second copy of the last own number, as it is on disk. */
+  #keptOwnSeq = 0;
   #queue: Waiting[] = [];
   #writing: Promise<void> | undefined;
 
@@ -119,7 +121,8 @@ export class PurgeLedger {
         metrics.count('errors_total', { code: codeOf(error, 'STORE_CORRUPT') });
       }
     }
-    this.invalidations.restoreOwnSeq((await this.#meta.get(OWN_SEQ)) ?? 0);
+    this.#keptOwnSeq = (await this.#meta.get(OWN_SEQ)) ?? 0;
+    this.invalidations.restoreOwnSeq(this.#keptOwnSeq);
     this.damaged = (summary?.count ?? 0) !== this.#stored.size || (summary?.sum ?? 0n) !== this.#sum;
     if (this.damaged) {
       metrics.count('errors_total', { code: 'STORE_CORRUPT' });
@@ -141,9 +144,7 @@ export class PurgeLedger {
     const written = new Promise<void>((resolve, reject) => {
       this.#queue.push({ puts, removes, resolve, reject });
     });
-    this.#writing ??= this.#drain().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#drain();
     return written;
   }
 
@@ -159,6 +160,8 @@ export class PurgeLedger {
         for (const { reject } of waiting) reject(error);
       }
     }
+    // In the same turn as the look at the queue: whoever hears that a write is done may ask for the next at once.
+    this.#writing = undefined;
   }
 
   async #writeAll(waiting: readonly Waiting[]): Promise<void> {
@@ -195,8 +198,18 @@ export class PurgeLedger {
       else this.#stored.delete(id);
     }
     this.#sum = sum;
-    // A second copy, against the damage of the last own purge; numbers follow the clock besides.
-    this.#meta.put(OWN_SEQ, this.invalidations.lastOwnSeq).catch(() => undefined);
+    this.#keepOwnSeq();
+  }
+
+  /** A second copy, against the damage of the last own purge; numbers follow the clock besides. */
+  #keepOwnSeq(): void {
+    const seq = this.invalidations.lastOwnSeq;
+    // Most purges are those of others, and each would cost another write.
+    if (seq === this.#keptOwnSeq) return;
+    this.#keptOwnSeq = seq;
+    this.#meta.put(OWN_SEQ, seq).catch(() => {
+      this.#keptOwnSeq = -1;
+    });
   }
 
   /** Waits for the writes under way. */
