@@ -1,21 +1,18 @@
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
-import { openPop, type Pop, withDirectory } from '../integration/invalidation/pop.ts';
-import { createOperator, startPop, type TestPop, until } from '../integration/network/cluster.ts';
-import { freePort } from '../ports.ts';
+import { withDirectory } from '../integration/invalidation/pop.ts';
 import { spreadPurges } from '../sim/wide-area/purges.ts';
 import { ROUND_TRIPS, readRoundTrips } from '../sim/wide-area/round-trips.ts';
-import { keyOf, url } from '../unit/invalidation/pops.ts';
 import { absent, dataPath } from './forecast-data.ts';
+import { Cluster } from './invalidate-cluster.ts';
+import type { Purged } from './invalidate-pops.ts';
 
 /**
  * From the moment at which a purge is asked for until it is in force at the last PoP, and until the last has
- * acknowledged it: 8, 30 and 60 PoPs in one process, real libp2p, LevelDB with fsync, behind proxies that delay what goes
- * into each PoP and comes out of it. The limit is the slowest one-way path, half of the fastest round trip measured over
- * the same connections in the same run. All PoPs share one thread, so that signatures, TLS and disk of all machines, and
- * the proxies, are in the figure: the more PoPs, the more of it is that thread. And 300 PoPs all over the world,
- * simulated: the real machines on virtual time, over links with measured delays (see `scale`), against half of the
- * slowest round trip among them.
+ * acknowledged it: 8, 30 and 60 PoPs, real libp2p, LevelDB with fsync, behind proxies that delay what goes into each PoP
+ * and comes out of it. The limit is the slowest one-way path, half of the fastest round trip measured over the same
+ * connections in the same run. The PoPs live in two processes and more, up to fifteen in each, and share the cores of
+ * this machine, so that signatures, TLS and disk of all machines, and the proxies, are in the figure: the more PoPs, the
+ * more of it is that. And 300 PoPs all over the world, simulated: the real machines on virtual time, over links with
+ * measured delays (see `scale`), against half of the slowest round trip among them.
  */
 
 /**
@@ -23,7 +20,7 @@ import { absent, dataPath } from './forecast-data.ts';
  * the second. Later PoPs dial earlier ones, so that every PoP has the first at the far end of a path of 80 ms.
  */
 const DELAYS_MS = [80, 60, 40, 25, 15, 10, 5, 2];
-/** A purge each so many ms, each time from the next PoP: slow enough that PoPs on one thread do not queue. */
+/** A purge each so many ms, each time from the next PoP: slow enough that PoPs that share a core do not queue. */
 const CLUSTERS = [
   { pops: 8, runs: 5, purges: 40, everyMs: 200 },
   { pops: 30, runs: 3, purges: 20, everyMs: 600 },
@@ -34,11 +31,6 @@ const SIMULATED = { pops: 300, purges: 100 };
 const SERVICE = { firstMs: 0.4, copyMs: 0.1 };
 /** `INVALIDATE_POPS=8` measures that cluster alone. */
 const ONLY = process.env.INVALIDATE_POPS?.split(',').map(Number);
-const ECHOES = 5;
-/** Longest wait for a cluster to come together. */
-const TOGETHER_MS = 300_000;
-/** Pairs whose round trips are measured: all of a small cluster, the slowest among them in any. */
-const PAIRS_MAX = 400;
 
 type Size = (typeof CLUSTERS)[number];
 
@@ -88,15 +80,16 @@ function simulate() {
 
 async function measure(size: Size) {
   return withDirectory(async (directory) => {
-    const bed = await start(directory, size.pops);
+    const cluster = new Cluster(size.pops, directory);
     try {
-      const oneWayMs = await slowestPath(bed.networks);
-      await round(bed, 'warm-up', size);
+      await cluster.open((n) => DELAYS_MS[n < 8 ? n : 1 + (n % 7)] ?? 2);
+      const oneWayMs = await cluster.slowestPath();
+      await round(cluster, 'warm-up', size);
       const inForce: number[] = [];
       const acknowledged: number[] = [];
       const medians: number[] = [];
       for (let i = 0; i < size.runs; i += 1) {
-        const times = await round(bed, String(i), size);
+        const times = await round(cluster, String(i), size);
         inForce.push(quantile(times.inForce, 0.99));
         medians.push(quantile(times.inForce, 0.5));
         acknowledged.push(quantile(times.acknowledged, 0.99));
@@ -113,152 +106,33 @@ async function measure(size: Size) {
         runs: inForce.map((ms) => rounded(ms)),
       };
     } finally {
-      await bed.end();
+      await cluster.close();
     }
   });
 }
 
-interface Bed {
-  readonly pops: readonly Pop[];
-  readonly networks: readonly TestPop[];
-  /** When each purge came into force, by issuer and number. */
-  readonly applied: Map<string, number[]>;
-  end(): Promise<void>;
-}
-
-async function start(directory: string, count: number): Promise<Bed> {
-  const operator = createOperator('bench');
-  const applied = new Map<string, number[]>();
-  const networks: TestPop[] = [];
-  const pops: Pop[] = [];
-  const proxies: Delay[] = [];
-  for (let n = 0; n < count; n += 1) {
-    const delayMs = DELAYS_MS[n < 8 ? n : 1 + (n % 7)] ?? 2;
-    const target = await freePort();
-    const proxy = new Delay(delayMs, target);
-    const port = await proxy.listen();
-    proxies.push(proxy);
-    const network = await startPop(operator, {
-      privateKey: keyOf(n),
-      listen: [`/ip4/127.0.0.1/tcp/${target}`],
-      announce: [`/ip4/127.0.0.1/tcp/${port}`],
-      bootstrap: networks.flatMap((other) => other.addresses().slice(0, 1)),
-    });
-    networks.push(network);
-    network.streams.handle('lease', async (_from, bytes) => bytes);
-    pops.push(
-      await openPop(n, {
-        directory: join(directory, String(n)),
-        metrics: network.metrics,
-        network: () => network,
-        applied: (purges) => {
-          for (const { issuer, seq } of purges) {
-            const name = `${issuer} ${seq}`;
-            applied.set(name, [...(applied.get(name) ?? []), performance.now()]);
-          }
-        },
-      }),
-    );
-  }
-  await until(
-    'all connected',
-    () => networks.every(({ peers }) => peers.connected().length === networks.length - 1),
-    TOGETHER_MS,
-  );
-  await until('all reconciled', () => pops.every(({ ledger }) => ledger.reconciled), TOGETHER_MS);
-  return {
-    ...{ pops, networks, applied },
-    async end() {
-      for (const network of networks) await network.close();
-      for (const pop of pops) await pop.close();
-      for (const proxy of proxies) proxy.close();
-    },
-  };
-}
-
 async function round(
-  { pops, applied }: Bed,
+  cluster: Cluster,
   name: string,
-  { purges, everyMs }: Size,
+  { pops, purges, everyMs }: Size,
 ): Promise<{ inForce: number[]; acknowledged: number[] }> {
-  const inForce: number[] = [];
-  const acknowledged: number[] = [];
-  const one = async (i: number) => {
-    const began = performance.now();
-    const { issuer, seq, missing } = await pops[i % pops.length]!.purge(url(`a.example/${name}/${i}`));
-    acknowledged.push(performance.now() - began);
-    if (missing.length > 0) throw new Error(`a purge was not acknowledged by ${missing.length} PoPs`);
-    const times = applied.get(`${issuer} ${seq}`) ?? [];
-    if (times.length !== pops.length) throw new Error(`a purge is in force at ${times.length} PoPs`);
-    inForce.push(Math.max(...times) - began);
-  };
-  const all: Promise<void>[] = [];
+  const all: Promise<Purged>[] = [];
   for (let i = 0; i < purges; i += 1) {
-    all.push(one(i));
+    all.push(cluster.purge(i % pops, `a.example/${name}/${i}`));
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
-  await Promise.all(all);
-  return { inForce, acknowledged };
-}
-
-/** Half of the fastest of some round trips, for the slowest pair of PoPs, ms. */
-async function slowestPath(networks: readonly TestPop[]): Promise<number> {
-  let slowest = 0;
-  let pairs = 0;
-  // From the first: the slowest path is one of its own.
-  for (const network of networks) {
-    if (pairs > PAIRS_MAX) break;
-    for (const peer of network.peers.connected()) {
-      pairs += 1;
-      let fastest = Number.POSITIVE_INFINITY;
-      for (let i = 0; i < ECHOES; i += 1) {
-        const began = performance.now();
-        await network.streams.call(peer, 'lease', new Uint8Array(8), { deadlineMs: 5_000 });
-        fastest = Math.min(fastest, performance.now() - began);
-      }
-      slowest = Math.max(slowest, fastest / 2);
-    }
+  const purged = await Promise.all(all);
+  for (const { holders, missing } of purged) {
+    if (missing > 0 || holders < pops - 1)
+      throw new Error(`a purge was acknowledged by ${holders} of ${pops - 1} PoPs`);
   }
-  return slowest;
-}
-
-/** Forwards connections, each byte late by the same time in either direction. */
-class Delay {
-  readonly #delayMs: number;
-  readonly #target: number;
-  readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((inner) => this.#join(inner, connect(this.#target, '127.0.0.1')));
-
-  constructor(delayMs: number, target: number) {
-    this.#delayMs = delayMs;
-    this.#target = target;
-  }
-
-  async listen(): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  #join(a: Socket, b: Socket): void {
-    for (const [from, to] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      this.#sockets.add(from);
-      from.setNoDelay(true);
-      from.on('data', (bytes) => setTimeout(() => to.writable && to.write(bytes), this.#delayMs));
-      from.on('close', () => {
-        this.#sockets.delete(from);
-        setTimeout(() => to.destroy(), this.#delayMs);
-      });
-      from.on('error', () => from.destroy());
-    }
-  }
-
-  close(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
+  const times = await cluster.inForce(purged.map((one) => one.name));
+  for (const time of times)
+    if (time.pops !== pops) throw new Error(`a purge is in force at ${time.pops} PoPs`);
+  return {
+    inForce: purged.map(({ began }, i) => times[i]!.last - began),
+    acknowledged: purged.map(({ began, acknowledged }) => acknowledged - began),
+  };
 }
 
 function quantile(values: readonly number[], q: number): number {
