@@ -134,7 +134,8 @@ export class Invalidator {
       if (purges.some((purge) => purge.issuer !== author)) throw new PresageError('WIRE_ORIGIN');
       const { fresh } = this.#learn(purges, author);
       const relayed = fresh.length > 0 ? this.#audience.relayed(author) : [];
-      for (const peer of relayed) if (this.#peers.has(peer)) this.#push(peer, fresh);
+      const told = relayed.filter((peer) => this.#peers.has(peer));
+      if (told.length > 0) this.#push(told, fresh);
       return { verdict: { verdict: 'accept' }, effects: this.#take() };
     } catch (error) {
       const { code } = coded(error, 'WIRE_SCHEMA');
@@ -201,16 +202,20 @@ export class Invalidator {
     this.#effects.push({ type: 'applied', purges });
     this.#effects.push({ type: 'publish', bytes: encodePurgeGossip(purges) });
     if (removes.length > 0) this.#persist([], removes);
-    for (const peer of this.#audience.ofOwn(this.#peers.keys(), order.wait)) this.#push(peer, purges);
+    this.#push(this.#audience.ofOwn(this.#peers.keys(), order.wait), purges);
     const waitMs = order.wait ? (order.waitMs ?? WAIT_DEADLINE_MS) : 0;
     this.#waiters.add(token, purges[0]!, since, this.#now + waitMs);
   }
 
-  #push(peer: PopId, purges: readonly SignedPurge[]): void {
-    const token = ++this.#token;
-    this.#calls.set(token, { kind: 'push', peer, ids: purges.map((purge) => purge.id) });
+  /** Encoded once for all: the last of many peers waits for what is done for those before it. */
+  #push(peers: Iterable<PopId>, purges: readonly SignedPurge[]): void {
+    const ids = purges.map((purge) => purge.id);
     const bytes = encodePurgeCall({ kind: 'push', purges: purges.map(seal) });
-    this.#effects.push({ type: 'call', peer, token, bytes });
+    for (const peer of peers) {
+      const token = ++this.#token;
+      this.#calls.set(token, { kind: 'push', peer, ids });
+      this.#effects.push({ type: 'call', peer, token, bytes });
+    }
   }
 
   /** Puts in force what came from elsewhere and has it written. */
@@ -346,7 +351,7 @@ export class Invalidator {
       if (call.kind === 'push') for (const id of call.ids) underWay.add(`${call.peer} ${id}`);
     }
     for (const { peer, purge } of [...this.#waiters.outstanding([...this.#peers.keys()])]) {
-      if (!underWay.has(`${peer} ${purge.id}`)) this.#push(peer, [purge]);
+      if (!underWay.has(`${peer} ${purge.id}`)) this.#push([peer], [purge]);
     }
   }
 

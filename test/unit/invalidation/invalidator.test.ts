@@ -87,6 +87,8 @@ describe('issuing', () => {
     expect(told(false).calls.map(({ peer }) => peer)).toEqual([B]);
     const { id, calls } = told(true);
     expect(calls.map(({ peer }) => peer).sort()).toEqual(roster.filter((pop) => pop !== A).sort());
+    // Encoded once for all of them.
+    expect(new Set(calls.map(({ bytes }) => bytes)).size).toBe(1);
     const reply = encodePurgeReply({ kind: 'push', acknowledged: [id] });
     const settled = calls.flatMap(({ peer, token }) =>
       of(
