@@ -8,7 +8,7 @@ interface Asked {
 /** What of gossipsub 17 decides when it opens its streams; private, though its public type does not say so. */
 export interface StreamOpener {
   start(): Promise<void>;
-  outboundInflightQueue: { push(asked: Asked): unknown };
+  outboundInflightQueue?: { push(asked: Asked): unknown } | undefined;
   createOutboundStream(peerId: PeerId, connection: Connection): Promise<void>;
 }
 
@@ -28,13 +28,15 @@ export function openingAtOnce<Components, Service>(
   };
 }
 
-/** Each start makes a new queue, before anything of it is awaited. */
+/** Each start makes a new queue, before anything of it is awaited. A gossipsub that has none is left as it is. */
 export function hasten(opener: StreamOpener): void {
   const start = opener.start.bind(opener);
   opener.start = () => {
     const started = start();
+    const queue = opener.outboundInflightQueue;
+    if (!queue) return started;
     const underWay = new Map<string, Promise<void>>();
-    opener.outboundInflightQueue.push = ({ peerId, connection }) => {
+    queue.push = ({ peerId, connection }) => {
       const peer = peerId.toString();
       const opened = (underWay.get(peer) ?? Promise.resolve())
         .then(() => opener.createOutboundStream(peerId, connection))

@@ -1,4 +1,8 @@
+import { gossipsub } from '@chainsafe/libp2p-gossipsub';
+import { generateKeyPair } from '@libp2p/crypto/keys';
+import { identify } from '@libp2p/identify';
 import type { Connection, PeerId } from '@libp2p/interface';
+import { createLibp2p } from 'libp2p';
 import { describe, expect, it } from 'vitest';
 import { hasten, type StreamOpener } from '../../../node/adapters/gossip-streams.ts';
 
@@ -25,7 +29,7 @@ class Opener implements StreamOpener {
   }
 
   push(peer: string, id = peer): void {
-    this.outboundInflightQueue.push({
+    this.outboundInflightQueue?.push({
       peerId: { toString: () => peer } as PeerId,
       connection: { id } as Connection,
     });
@@ -35,6 +39,18 @@ class Opener implements StreamOpener {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('streams of gossip', () => {
+  it('are opened by what this edition of gossipsub has', async () => {
+    const privateKey = await generateKeyPair('Ed25519');
+    const node = await createLibp2p({ privateKey, services: { identify: identify(), pubsub: gossipsub() } });
+    try {
+      const pubsub = node.services.pubsub as unknown as StreamOpener;
+      expect(typeof pubsub.outboundInflightQueue?.push).toBe('function');
+      expect(typeof pubsub.createOutboundStream).toBe('function');
+    } finally {
+      await node.stop();
+    }
+  });
+
   it('are opened to all peers at once, so that one that does not answer holds nobody up', async () => {
     const opener = new Opener();
     hasten(opener);
