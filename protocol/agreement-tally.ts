@@ -1,4 +1,4 @@
-import { eachBit } from './agreement-bits.ts';
+import { eachBit, hasBit } from './agreement-bits.ts';
 import type { Bit } from './coin.ts';
 import { type Digest, MAX_ROUNDS, type SlotDigest, type VoteMessage } from './messages/agreement.ts';
 
@@ -7,6 +7,8 @@ const WINDOW = 2;
 
 /** Votes for one id in one slot. */
 export interface Candidate {
+  /** In the order in which the ids of a slot were heard, from 1. */
+  readonly number: number;
   echoes: number;
   readies: number;
 }
@@ -35,8 +37,11 @@ export class Tally {
   readonly #liars: number;
   readonly #implied: boolean;
   readonly #candidates: Map<Digest, Candidate>[];
-  readonly #echo: (Digest | undefined)[][];
-  readonly #ready: (Digest | undefined)[][];
+  /** The same by number. */
+  readonly #numbered: Candidate[][];
+  /** By sender and slot the number of the id, 0 for none: references to ids would take most of a large PoP's memory. */
+  readonly #echo: Uint16Array;
+  readonly #ready: Uint16Array;
   readonly #rounds: RoundTally[] = [];
   readonly #decided: readonly [Uint32Array, Uint32Array];
   readonly #last: (VoteMessage | undefined)[];
@@ -51,8 +56,9 @@ export class Tally {
     this.#liars = liars;
     this.#implied = implied;
     this.#candidates = Array.from({ length: size }, () => new Map());
-    this.#echo = Array.from({ length: size }, () => new Array<Digest | undefined>(size).fill(undefined));
-    this.#ready = Array.from({ length: size }, () => new Array<Digest | undefined>(size).fill(undefined));
+    this.#numbered = Array.from({ length: size }, () => []);
+    this.#echo = new Uint16Array(size * size);
+    this.#ready = new Uint16Array(size * size);
     this.#decided = [new Uint32Array(size * this.#words), new Uint32Array(size * this.#words)];
     this.#last = new Array<VoteMessage | undefined>(size).fill(undefined);
     this.#claimed = new Array<number>(size).fill(0);
@@ -88,28 +94,37 @@ export class Tally {
 
   /** Senders who hold the body `id` of a slot, by their ECHO. */
   echoers(slot: number, id: Digest): number[] {
+    const number = this.#candidates[slot]!.get(id)?.number;
     const senders: number[] = [];
-    for (let s = 0; s < this.#size; s += 1) if (this.#echo[s]![slot] === id) senders.push(s);
+    for (let s = 0; s < this.#size; s += 1) {
+      if (number !== undefined && this.#echo[s * this.#size + slot] === number) senders.push(s);
+    }
     return senders;
   }
 
   /** Each method that records says whether that changed anything. */
   echo(sender: number, slot: number, id: Digest): boolean {
-    const own = this.#echo[sender]!;
-    if (own[slot] !== undefined) return false;
-    own[slot] = id;
-    this.#candidate(slot, id).echoes += 1;
+    const at = sender * this.#size + slot;
+    if (this.#echo[at] !== 0) return false;
+    const candidate = this.#candidate(slot, id);
+    this.#echo[at] = candidate.number;
+    candidate.echoes += 1;
     this.#changed[slot] = 1;
     const last = this.#last[sender];
-    if (last && (last.ready[slot >> 3] ?? 0) & (1 << (slot & 7))) this.ready(sender, slot, id);
+    if (last && hasBit(last.ready, slot)) this.#isReady(sender, slot, candidate);
     return true;
   }
 
   ready(sender: number, slot: number, id: Digest): boolean {
-    const own = this.#ready[sender]!;
-    if (own[slot] !== undefined) return false;
-    own[slot] = id;
-    this.#candidate(slot, id).readies += 1;
+    if (this.#ready[sender * this.#size + slot] !== 0) return false;
+    return this.#isReady(sender, slot, this.#candidate(slot, id));
+  }
+
+  #isReady(sender: number, slot: number, candidate: Candidate): boolean {
+    const at = sender * this.#size + slot;
+    if (this.#ready[at] !== 0) return false;
+    this.#ready[at] = candidate.number;
+    candidate.readies += 1;
     this.#changed[slot] = 1;
     return true;
   }
@@ -216,8 +231,8 @@ export class Tally {
     const size = this.#size;
     let grown = false;
     const ready = (slot: number) => {
-      const id = this.#echo[sender]![slot];
-      if (id !== undefined) grown = this.ready(sender, slot, id) || grown;
+      const number = this.#echo[sender * size + slot]!;
+      if (number !== 0) grown = this.#isReady(sender, slot, this.#numbered[slot]![number - 1]!) || grown;
     };
     eachBit(vote.ready, size, ready, last?.ready);
     for (const [slot, id] of vote.alternative) {
@@ -276,8 +291,9 @@ export class Tally {
     const candidates = this.#candidates[slot]!;
     let candidate = candidates.get(id);
     if (!candidate) {
-      candidate = { echoes: 0, readies: 0 };
+      candidate = { number: candidates.size + 1, echoes: 0, readies: 0 };
       candidates.set(id, candidate);
+      this.#numbered[slot]!.push(candidate);
     }
     return candidate;
   }

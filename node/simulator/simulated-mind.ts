@@ -130,22 +130,21 @@ export function simulatedMind(
   twists: MindTwists,
 ): MindHost {
   const mind = new SimulatedMind(options, twists, { decode, verify });
+  const later = (name: string | symbol) => {
+    const method = mind[name as keyof SimulatedMind] as (...given: unknown[]) => unknown;
+    return async (...given: unknown[]) => {
+      await undefined;
+      return life.alive ? method.apply(mind, given) : new Promise(() => undefined);
+    };
+  };
+  const methods = new Map<string | symbol, ReturnType<typeof later>>();
   const remote = new Proxy(mind, {
-    get: (target, name) => {
+    get: (_target, name) => {
       // Otherwise a promise that resolves to it would take it for a promise.
       if (name === 'then') return undefined;
-      const method = target[name as keyof SimulatedMind] as (...given: unknown[]) => unknown;
-      return (...given: unknown[]) =>
-        new Promise((resolve, reject) => {
-          queueMicrotask(() => {
-            if (!life.alive) return;
-            try {
-              resolve(method.apply(target, given));
-            } catch (error) {
-              reject(error);
-            }
-          });
-        });
+      const known = methods.get(name) ?? later(name);
+      methods.set(name, known);
+      return known;
     },
   });
   return {

@@ -108,3 +108,29 @@ export class VirtualClock {
     heap[at] = last;
   }
 }
+
+/** The same clock in whole ms: what many are told at about the same time comes as one event. */
+export class Moments {
+  readonly #clock: VirtualClock;
+  readonly #due = new Map<number, (() => void)[]>();
+
+  constructor(clock: VirtualClock) {
+    this.#clock = clock;
+  }
+
+  /** Not to be called off. */
+  after(delayMs: number, run: () => void): () => void {
+    const at = Math.ceil(this.#clock.now + delayMs);
+    const known = this.#due.get(at);
+    if (known) known.push(run);
+    else {
+      const due = [run];
+      this.#due.set(at, due);
+      this.#clock.after(at - this.#clock.now, () => {
+        this.#due.delete(at);
+        for (const act of due) act();
+      });
+    }
+    return () => undefined;
+  }
+}

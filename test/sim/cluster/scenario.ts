@@ -3,7 +3,7 @@ import { ClusterNetwork } from '../../../node/simulator/cluster-network.ts';
 import { Dice } from '../../../node/simulator/dice.ts';
 import { SharedWork } from '../../../node/simulator/simulated-mind.ts';
 import { SimulatedPop, type SimulatedPopOptions } from '../../../node/simulator/simulated-pop.ts';
-import { VirtualClock } from '../../../node/simulator/virtual-clock.ts';
+import { Moments, VirtualClock } from '../../../node/simulator/virtual-clock.ts';
 import { VirtualNetwork } from '../../../node/simulator/virtual-network.ts';
 import { VirtualOrigin } from '../../../node/simulator/virtual-origin.ts';
 import { MAX_DRIFT_MS } from '../../../protocol/hybrid-clock.ts';
@@ -95,9 +95,7 @@ export class Scenario {
     const clock = this.#clock;
     const { resources } = drawn;
     const origin = new VirtualOrigin(resources, dice.apart().random, drawn.origin);
-    // In whole ms, so that of what many are told at about the same time much comes in one turn.
-    const whole = { after: (ms: number, run: () => void) => clock.after(Math.ceil(ms), run) };
-    const links = new VirtualNetwork(whole, dice.apart().random, drawn.network);
+    const links = new VirtualNetwork(new Moments(clock), dice.apart().random, drawn.network);
     const byId = (id: string) => this.#pops.find((pop) => pop.id === id && !drawn.liars.has(pop.index));
     this.#network = new ClusterNetwork(links, {
       ...{ clock, random: dice.apart().random, revocations: { read: readRevocations } },
@@ -268,7 +266,7 @@ export class Scenario {
     while (watch.broken === undefined && clock.now - healedAt < CONVERGENCE_MS) {
       await this.#watched(SAMPLE_MS);
       this.#mischief.end();
-      if (!quiet && clock.now - healedAt > 2 * drawn.epochMs) {
+      if (!quiet && clock.now - healedAt > drawn.epochMs) {
         this.#workload.quieten();
         quiet = true;
       }
@@ -285,9 +283,17 @@ export class Scenario {
   async #rest(): Promise<void> {
     const { members } = this.#scene();
     this.#workload.end();
+    let waiting = 0;
     for (const pop of members.slice(0, 10))
-      for (const resource of this.#drawn.resources) void this.#workload.ask(pop, resource);
-    await this.#watched(LAST_MS);
+      for (const resource of this.#drawn.resources) {
+        waiting += 1;
+        void this.#workload.ask(pop, resource).finally(() => {
+          waiting -= 1;
+        });
+      }
+    const last = this.#clock.now + LAST_MS;
+    while (waiting > 0 && this.#watch.broken === undefined && this.#clock.now < last)
+      await this.#watched(SAMPLE_MS);
     let left: string | undefined;
     const until = this.#clock.now + REST_MS + REST_PEER_MS * Math.min(members.length, 40);
     do {
