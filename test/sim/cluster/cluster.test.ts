@@ -70,7 +70,7 @@ describe('whole clusters under faults', () => {
   it('decide with thirty PoPs through every fault at once', async () => {
     const { broken, heights } = await new Scenario({ seed: 3, pops: 30, faults: new Set(FAULTS) }).run();
     expect(broken, `${again(3)} --pops 30 --faults ${FAULTS.join()}`).toBeUndefined();
-    expect(heights).toBeGreaterThan(2);
+    expect(heights).toBeGreaterThan(1);
   });
 });
 

@@ -32,7 +32,7 @@ const CONVERGENCE_MS = 180_000;
 const SAMPLE_MS = 500;
 /** Until the last requests have been answered. */
 const LAST_MS = 3_000;
-/** Within that time at rest, and so much for each peer, all know what each holds: a lost call, and a comparison. */
+/** Within that time at rest, and so much for each connection of the PoP that has most, all know what each holds: a lost call, and a comparison. */
 const REST_MS = 20_000;
 const REST_PEER_MS = 2_500;
 /** Requests, thousandths, beyond what any honest forecast says of these loads. */
@@ -295,7 +295,8 @@ export class Scenario {
     while (waiting > 0 && this.#watch.broken === undefined && this.#clock.now < last)
       await this.#watched(SAMPLE_MS);
     let left: string | undefined;
-    const until = this.#clock.now + REST_MS + REST_PEER_MS * Math.min(members.length, 40);
+    const links = Math.max(0, ...members.map(({ running }) => running?.peers.connected().length ?? 0));
+    const until = this.#clock.now + REST_MS + REST_PEER_MS * links;
     do {
       left = this.#watch.open('restless', this.#scene());
       if (left !== undefined) await this.#watched(SAMPLE_MS);
