@@ -1,6 +1,7 @@
 import type { History, RegionDemand, ResourceDemand } from '../protocol/history.ts';
 import type { RegionId } from '../protocol/ids.ts';
 import type { DemandHistory } from './demand.ts';
+import { demandHistory } from './demand-history.ts';
 import { log } from './elementary.ts';
 
 /** Younger pairs say little of the rate that they will have. */
@@ -150,13 +151,8 @@ export class ColdStarts {
         (a.resource.key16 < b.resource.key16 ? -1 : a.resource.key16 > b.resource.key16 ? 1 : 0),
     );
     return young.slice(0, Math.max(0, limit)).flatMap(({ resource, demand }) => {
-      const { region, first } = demand;
-      const ring = (name: 'minute' | 'ten' | 'hour') =>
-        this.#history.series(resource.key16, region, name, now, first);
-      const [minute, ten, hour] = [ring('minute'), ring('ten'), ring('hour')];
-      if (!minute || !ten || !hour) return [];
-      const prior = profiles.prior(resource, region);
-      return [{ id: resource.key16 + region, minute, ten, hour, first, prior }];
+      const known = demandHistory(this.#history, resource.key16, demand, now);
+      return known ? [{ ...known, prior: profiles.prior(resource, demand.region) }] : [];
     });
   }
 

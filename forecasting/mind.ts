@@ -18,6 +18,7 @@ import {
 import { BurstDetector, MINUTE_BURSTS } from './bursts.ts';
 import { ColdStarts } from './class-profiles.ts';
 import type { DemandForecast, DemandHistory } from './demand.ts';
+import { demandHistory } from './demand-history.ts';
 import { Foresight, type Member } from './foresight.ts';
 import type {
   Beat,
@@ -176,12 +177,8 @@ export class Mind {
     for (const { resource, region } of history.established()) {
       if (batch.length >= SERIES_MAX) break;
       if (this.#agreed && !this.#agreed.speaksOn(resource.key16)) continue;
-      // What lies before its first request says nothing, and is not sent to the workers.
-      const series = (name: 'minute' | 'ten' | 'hour') =>
-        history.series(resource.key16, region.region, name, now, region.first);
-      const [minute, ten, hour] = [series('minute'), series('ten'), series('hour')];
-      if (!minute || !ten || !hour) continue;
-      batch.push({ id: resource.key16 + region.region, minute, ten, hour, first: region.first });
+      const known = demandHistory(history, resource.key16, region, now);
+      if (known) batch.push(known);
     }
     const wanted = (key16: Key16) => !this.#agreed || this.#agreed.speaksOn(key16);
     batch.push(...this.#cold.series(now, Math.min(YOUNG_MAX, SERIES_MAX - batch.length), wanted));
