@@ -3,6 +3,7 @@ import type { HeldReplica } from '../protocol/held-replica.ts';
 import type { NextCall } from '../protocol/holdings.ts';
 import type { Key16, PopId } from '../protocol/ids.ts';
 import {
+  type CatalogueDelta,
   type CatalogueRow,
   decodeCatalogueCall,
   decodeCatalogueGossip,
@@ -19,9 +20,15 @@ import type { LocalReplicas } from './replica-index.ts';
 
 /** Changes are gathered so long before they are gossiped, ms. */
 const ANNOUNCE_MS = 200;
+/**
+ * Gossip does not tell of its last message that was lost: the position is told again, after twice as long each time, as
+ * the Trickle timers of RFC 6206 do, ms.
+ */
+const FIRST_REMINDER_MS = 2_000;
+const LAST_REMINDER_MS = 64_000;
 /** Housekeeping: contents that nothing names, a comparison with some peers. */
 const TICK_MS = 5_000;
-/** Peers asked each time for what was missed: gossip does not tell of its last message that was lost. */
+/** Peers asked each time for what was missed, in case no reminder came through either. */
 const ASK_PEERS = 2;
 const CALL_DEADLINE_MS = 15_000;
 /** Replicas checked in one turn after a purge by tag or prefix. */
@@ -34,6 +41,8 @@ export type CatalogueMessage =
   | { readonly type: 'purged'; readonly purges: readonly SignedPurge[] }
   | { readonly type: 'note'; readonly key16: Key16; readonly change: Partial<Omit<Note, 'updatedAt'>> }
   | { readonly type: 'announce' }
+  /** Nothing has changed for so long. */
+  | { readonly type: 'remind'; readonly quietMs: number }
   | { readonly type: 'sweep' }
   | { readonly type: 'tick' }
   | { readonly type: 'status'; readonly reply: Reply<CatalogueStatus> };
@@ -72,6 +81,7 @@ class CatalogueActor implements Behaviour<CatalogueMessage> {
   /** Peers that are being asked. */
   readonly #asking = new Set<PopId>();
   #announcing = false;
+  #cancelReminder: (() => void) | undefined;
   /** The sweep under way, and whether another must follow because of a purge that came meanwhile. */
   #sweep: Iterator<HeldReplica> | undefined;
   #sweepAgain = false;
@@ -104,6 +114,8 @@ class CatalogueActor implements Behaviour<CatalogueMessage> {
         return this.#sweepOn();
       case 'announce':
         return this.#announce();
+      case 'remind':
+        return this.#remind(message.quietMs);
       case 'note':
         return this.#commit(index.catalogue.note(message.key16, message.change, demand.now()));
       case 'tick':
@@ -116,6 +128,7 @@ class CatalogueActor implements Behaviour<CatalogueMessage> {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#unwatch();
+    this.#cancelReminder?.();
     this.#deps.index.onAnnounce = () => undefined;
     await this.#deps.index.flush();
   }
@@ -174,11 +187,27 @@ class CatalogueActor implements Behaviour<CatalogueMessage> {
 
   async #announce(): Promise<void> {
     this.#announcing = false;
-    const { index, gossip } = this.#deps;
-    const delta = index.catalogue.log.publish();
+    const { log } = this.#deps.index.catalogue;
+    const delta = log.publish();
     if (!delta) return;
-    if (index.catalogue.log.unpublished > 0) this.#scheduleAnnounce();
-    await gossip.publish('catalogue', encodeCatalogueGossip(delta)).catch((error: unknown) => {
+    if (log.unpublished > 0) this.#scheduleAnnounce();
+    this.#remindAfter(FIRST_REMINDER_MS);
+    await this.#publish(delta);
+  }
+
+  #remindAfter(quietMs: number): void {
+    this.#cancelReminder?.();
+    this.#cancelReminder = this.#context.schedule(quietMs, { type: 'remind', quietMs });
+  }
+
+  async #remind(quietMs: number): Promise<void> {
+    if (this.#stopped) return;
+    this.#remindAfter(Math.min(2 * quietMs, LAST_REMINDER_MS));
+    await this.#publish(this.#deps.index.catalogue.log.reminder());
+  }
+
+  async #publish(delta: CatalogueDelta): Promise<void> {
+    await this.#deps.gossip.publish('catalogue', encodeCatalogueGossip(delta)).catch((error: unknown) => {
       this.#context.metrics.count('gossip_failures_total', { topic: 'catalogue', code: codeOf(error) });
     });
   }

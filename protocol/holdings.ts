@@ -78,6 +78,11 @@ export class HoldingsLog {
     return delta;
   }
 
+  /** A delta without changes: who missed the last one learns from its position that there is something to ask for. */
+  reminder(): CatalogueDelta {
+    return { incarnation: this.incarnation, after: this.#published, upTo: this.#published, rows: [] };
+  }
+
   #since(after: number, maxRows: number): CatalogueDelta {
     const upTo = Math.min(this.position, after + maxRows);
     const ids = new Set(this.#log.slice(after + 1 - this.#first, upTo + 1 - this.#first));
