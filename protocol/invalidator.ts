@@ -22,45 +22,38 @@ import type { SignedPurge } from './purge.ts';
 import { PurgeAudience } from './purge-audience.ts';
 import { answerCompare, answerFetch, PurgeExchange } from './purge-exchange.ts';
 import { PurgeIntake, type Taken } from './purge-intake.ts';
-import type { PurgeCallUnderWay, PurgePeer } from './purge-peer.ts';
+import { type PurgeCallUnderWay, PurgePeers } from './purge-peers.ts';
 import { PurgeWaiters } from './purge-waiters.ts';
 import { PurgeWrites } from './purge-writes.ts';
+import { UnheardPurges } from './unheard-purges.ts';
 
 /** How often `tick` is due, real ms. */
 export const INVALIDATOR_TICK_MS = 1_000;
-/** How often knowledge is compared with some peers in turn, ms: what makes delivery certain. */
-const COMPARE_EVERY_MS = 10_000;
-/** Peers compared with in one such round; knowledge spreads like an epidemic. */
-const COMPARE_PEERS = 3;
-/** Comparisons at once; each may hold two frames of 1 MiB. */
-const MAX_EXCHANGES = 8;
-/** Before a failed comparison is repeated, ms; doubles up to `COMPARE_EVERY_MS`. */
-const RETRY_MS = 1_000;
 /** How long an issue with `wait` waits for peers that do not answer, ms. */
 export const WAIT_DEADLINE_MS = 5_000;
 /** Purges waiting for acknowledgements at once. */
 const MAX_WAITERS = 4_096;
 
 /**
- * How purges spread and become certain. An own purge is written to disk, then applied, then gossiped and pushed to
- * every connected peer. What arrives is applied at once, written with fsync, and acknowledged only then. Knowledge
- * is compared with a peer on connect, after any failure, and every ten seconds with some: that alone suffices for
- * every purge to reach every PoP that can reach another; gossip and pushes make it fast.
+ * How purges spread and become certain. An own purge is written to disk, then applied, then pushed to every connected
+ * peer, and gossiped unless these are all there are and acknowledge it soon. What arrives is applied at once, written
+ * with fsync, and acknowledged only then. Knowledge is compared with a peer on connect, after any failure, and every ten
+ * seconds with some: that alone suffices for every purge to reach every PoP that can reach another; gossip and pushes
+ * make it fast.
  */
 export class Invalidator {
   readonly #options: InvalidatorOptions;
   readonly #invalidations: Invalidations;
-  readonly #peers = new Map<PopId, PurgePeer>();
+  readonly #peers = new PurgePeers();
   readonly #calls = new Map<number, PurgeCallUnderWay>();
   readonly #intake: PurgeIntake;
   readonly #writes = new PurgeWrites();
   readonly #waiters: PurgeWaiters;
   readonly #audience: PurgeAudience;
+  readonly #unheard = new UnheardPurges();
   #effects: InvalidatorEffect[] = [];
   #now = 0;
   #token = 0;
-  #compareAt = 0;
-  #turn = 0;
   #reconciled: boolean;
   /** Until the first peer comes: from then on there is somebody to be cut off from. */
   #alone: boolean;
@@ -79,7 +72,7 @@ export class Invalidator {
 
   /** Peers with which nothing is left to compare: what each knew when last compared is known here, and the reverse. */
   inStep(): PopId[] {
-    return [...this.#peers].flatMap(([pop, { dirty, exchange }]) => (dirty || exchange ? [] : [pop]));
+    return this.#peers.inStep();
   }
 
   /** Own purges that somebody waits to see acknowledged. */
@@ -200,11 +193,18 @@ export class Invalidator {
       if (applied.outcome === 'applied') removes.push(...applied.removed);
     }
     this.#effects.push({ type: 'applied', purges });
-    this.#effects.push({ type: 'publish', bytes: encodePurgeGossip(purges) });
+    const connected = this.#peers.ids();
+    const told = this.#audience.isAll(connected) && !this.#unheard.many;
+    if (told) this.#unheard.pushed(purges, connected, this.#now);
+    else this.#publish([purges]);
     if (removes.length > 0) this.#persist([], removes);
-    this.#push(this.#audience.ofOwn(this.#peers.keys(), order.wait), purges);
+    this.#push(this.#audience.ofOwn(connected, order.wait), purges);
     const waitMs = order.wait ? (order.waitMs ?? WAIT_DEADLINE_MS) : 0;
     this.#waiters.add(token, purges[0]!, since, this.#now + waitMs);
+  }
+
+  #publish(own: readonly (readonly SignedPurge[])[]): void {
+    for (const purges of own) this.#effects.push({ type: 'publish', bytes: encodePurgeGossip(purges) });
   }
 
   /** Encoded once for all: the last of many peers waits for what is done for those before it. */
@@ -259,7 +259,7 @@ export class Invalidator {
   #takePush(token: number, from: PopId, sealed: readonly SealedPurge[]): void {
     const { fresh, known } = this.#learn(this.#open(sealed, from), from);
     const isNews = (one: SignedPurge) => one.issuer !== from && !this.#audience.isOnItsWay(one, this.#now);
-    if (fresh.some(isNews)) this.#spread(from);
+    if (fresh.some(isNews)) this.#peers.soilOthers(from, this.#now);
     const bytes = encodePurgeReply({ kind: 'push', acknowledged: known });
     // Also what is not new waits: it may be superseded by a purge that is not on disk yet.
     this.#writes.whenDurable(
@@ -275,7 +275,8 @@ export class Invalidator {
       if (call.kind === 'push') {
         const { acknowledged } = decodePurgeReply(bytes, 'push');
         this.#waiters.acknowledge(call.peer, acknowledged, this.#now);
-        if (call.ids.some((id) => !acknowledged.includes(id))) this.#soil(call.peer, this.#now + RETRY_MS);
+        if (call.ids.every((id) => acknowledged.includes(id))) this.#unheard.heard(call.peer, call.ids);
+        else this.#peers.soilLater(call.peer, this.#now);
       } else this.#advance(call.peer, call.exchange, bytes);
       this.#calls.delete(token);
     } catch (error) {
@@ -287,24 +288,17 @@ export class Invalidator {
   #advance(peer: PopId, exchange: PurgeExchange, bytes: Uint8Array): void {
     const { fetched, acknowledged } = exchange.answered(bytes);
     const { fresh } = this.#learn(this.#open(fetched, peer), peer);
-    if (fresh.length > 0) this.#spread(peer);
+    if (fresh.length > 0) this.#peers.soilOthers(peer, this.#now);
     this.#waiters.acknowledge(peer, acknowledged, this.#now);
     const next = exchange.next();
     if (next) {
       this.#send(peer, exchange, next);
       return;
     }
-    const state = this.#peers.get(peer);
-    if (!state) return;
-    if (state.exchange === exchange) state.exchange = undefined;
-    if (!exchange.complete) {
-      this.#soil(peer, this.#now + RETRY_MS);
-      return;
-    }
-    state.backoffMs = RETRY_MS;
+    if (!this.#peers.ended(peer, exchange, this.#now) || !exchange.complete) return;
     this.#writes.whenDurable(
       () => this.#peers.has(peer) && this.#setReconciled(true),
-      () => this.#soil(peer, this.#now + RETRY_MS),
+      () => this.#peers.soilLater(peer, this.#now),
     );
   }
 
@@ -317,21 +311,18 @@ export class Invalidator {
   #failed(token: number): void {
     const call = this.#calls.get(token);
     this.#calls.delete(token);
-    const peer = call && this.#peers.get(call.peer);
-    if (!peer) return;
-    if (call.kind === 'exchange' && peer.exchange === call.exchange) peer.exchange = undefined;
-    this.#soil(call.peer, this.#now + peer.backoffMs);
-    peer.backoffMs = Math.min(2 * peer.backoffMs, COMPARE_EVERY_MS);
+    if (!call) return;
+    this.#peers.failed(call, this.#now);
+    if (call.kind === 'push') this.#publish(this.#unheard.lost(call.peer));
   }
 
   #peer(id: PopId, up: boolean): void {
     if (up) {
-      if (this.#peers.has(id)) return;
-      this.#alone = false;
-      this.#peers.set(id, { exchange: undefined, dirty: true, retryAt: this.#now, backoffMs: RETRY_MS });
+      if (this.#peers.add(id, this.#now)) this.#alone = false;
       return;
     }
-    this.#peers.delete(id);
+    this.#peers.remove(id);
+    this.#publish(this.#unheard.lost(id));
     for (const [token, call] of this.#calls) if (call.peer === id) this.#calls.delete(token);
     if (this.#peers.size === 0 && !this.#alone) this.#setReconciled(false);
   }
@@ -339,50 +330,25 @@ export class Invalidator {
   #tick(): void {
     const refused = this.#writes.takeRefused();
     if (refused.length > 0) this.#persist(refused, []);
-    if (this.#now >= this.#compareAt) {
-      this.#compareAt = this.#now + COMPARE_EVERY_MS;
-      const ids = [...this.#peers.keys()];
-      for (let i = 0; i < Math.min(COMPARE_PEERS, ids.length); i += 1) {
-        this.#soil(ids[this.#turn++ % ids.length]!, this.#now);
-      }
-    }
+    this.#publish(this.#unheard.overdue(this.#now));
+    this.#peers.soilSome(this.#now);
     const underWay = new Set<string>();
     for (const call of this.#calls.values()) {
       if (call.kind === 'push') for (const id of call.ids) underWay.add(`${call.peer} ${id}`);
     }
-    for (const { peer, purge } of [...this.#waiters.outstanding([...this.#peers.keys()])]) {
+    for (const { peer, purge } of [...this.#waiters.outstanding(this.#peers.ids())]) {
       if (!underWay.has(`${peer} ${purge.id}`)) this.#push([peer], [purge]);
     }
   }
 
-  /** What came from one peer may be news to the others. */
-  #spread(from: PopId): void {
-    for (const peer of this.#peers.keys()) if (peer !== from) this.#soil(peer, this.#now);
-  }
-
-  #soil(id: PopId, retryAt: number): void {
-    const peer = this.#peers.get(id);
-    if (!peer) return;
-    peer.retryAt = peer.dirty ? Math.min(peer.retryAt, retryAt) : retryAt;
-    peer.dirty = true;
-  }
-
   #compareDirty(): void {
-    let running = 0;
-    for (const peer of this.#peers.values()) if (peer.exchange) running += 1;
-    for (const [id, peer] of this.#peers) {
-      if (running >= MAX_EXCHANGES) return;
-      if (!peer.dirty || peer.exchange || peer.retryAt > this.#now) continue;
-      peer.dirty = false;
-      peer.exchange = new PurgeExchange(this.#invalidations);
-      running += 1;
-      this.#send(id, peer.exchange, peer.exchange.next()!);
-    }
+    for (const { pop, exchange } of this.#peers.due(this.#now, () => new PurgeExchange(this.#invalidations)))
+      this.#send(pop, exchange, exchange.next()!);
   }
 
   #settle(): void {
     if (this.#waiters.size === 0) return;
-    const awaited = new Set(this.#peers.keys());
+    const awaited = new Set(this.#peers.ids());
     for (const call of this.#calls.values()) if (call.kind === 'push') awaited.add(call.peer);
     for (const { token, result } of this.#waiters.settle([...awaited], this.#now)) {
       this.#effects.push({ type: 'settled', token, result });

@@ -34,6 +34,14 @@ export class PurgeAudience {
     return new Set([...connected, ...roster.filter((pop) => pop !== this.#self)]);
   }
 
+  /** Whether those who are connected are all that the cluster knows: nobody needs to hear of a purge from another. */
+  isAll(connected: readonly PopId[]): boolean {
+    const roster = this.#roster();
+    if (roster.length === 0 || roster.length > FULL_MESH) return false;
+    const told = new Set(connected);
+    return roster.every((pop) => pop === this.#self || told.has(pop));
+  }
+
   /** To whom this PoP hands on what an issuer has told it. */
   relayed(issuer: PopId): readonly PopId[] {
     const links = this.#current();

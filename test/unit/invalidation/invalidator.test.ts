@@ -6,6 +6,7 @@ import { Invalidator, WAIT_DEADLINE_MS } from '../../../protocol/invalidator.ts'
 import type { InvalidatorEffect, InvalidatorInput, PurgeOrder } from '../../../protocol/invalidator-steps.ts';
 import { Links } from '../../../protocol/links.ts';
 import {
+  decodePurgeGossip,
   decodePurgeReply,
   encodePurgeCall,
   encodePurgeGossip,
@@ -72,6 +73,61 @@ describe('issuing', () => {
     expect(of(done, 'settled')[0]).toMatchObject({
       token: 7,
       result: { issuer: A, acknowledged: [B], missing: [popOf(9)], afterMs: new Map([[B, 20]]) },
+    });
+  });
+
+  describe('that goes to all there are', () => {
+    const issued = () => {
+      const bench = new Bench({ roster: [A, B, C] });
+      bench.join(B);
+      bench.join(C);
+      const issue = () => {
+        const [write] = of(bench.step({ type: 'issue', token: 1, order }), 'persist');
+        const effects = bench.step({ type: 'persisted', token: write!.token });
+        return { id: write!.puts[0]!.id, effects, calls: of(effects, 'call') };
+      };
+      const acknowledge = (token: number, id: string) =>
+        bench.step({
+          ...{ type: 'answered', token },
+          bytes: encodePurgeReply({ kind: 'push', acknowledged: [id] }),
+        });
+      return { bench, issue, acknowledge };
+    };
+
+    it('is not gossiped if they acknowledge it', () => {
+      const { bench, issue, acknowledge } = issued();
+      const { id, effects, calls } = issue();
+      expect(calls.map(({ peer }) => peer).sort()).toEqual([B, C].sort());
+      const after = calls.flatMap(({ token }) => acknowledge(token, id));
+      bench.now += 1_000;
+      expect(of([...effects, ...after, ...bench.step({ type: 'tick' })], 'publish')).toEqual([]);
+    });
+
+    it.each(['fails', 'refuses', 'is silent', 'goes'] as const)(
+      'is gossiped, once, if one of them %s',
+      (how) => {
+        const { bench, issue, acknowledge } = issued();
+        const { id, effects, calls } = issue();
+        const [first, second] = calls;
+        const after = acknowledge(first!.token, id);
+        if (how === 'fails') after.push(...bench.step({ type: 'failed', token: second!.token }));
+        if (how === 'refuses') after.push(...acknowledge(second!.token, 'another'));
+        if (how === 'goes') after.push(...bench.step({ type: 'peer', peer: second!.peer, up: false }));
+        bench.now += 400;
+        after.push(...bench.step({ type: 'tick' }));
+        expect(of(after, 'publish')).toHaveLength(how === 'fails' || how === 'goes' ? 1 : 0);
+        bench.now += 1_000;
+        after.push(...bench.step({ type: 'tick' }), ...bench.step({ type: 'tick' }));
+        expect(of(effects, 'publish')).toEqual([]);
+        const gossips = of(after, 'publish').map(({ bytes }) => decodePurgeGossip(bytes).length);
+        expect(gossips).toEqual([1]);
+      },
+    );
+
+    it('is gossiped at once if as many as a stream takes are under way', () => {
+      const { issue } = issued();
+      const gossiped = Array.from({ length: 10 }, () => of(issue().effects, 'publish').length);
+      expect(gossiped).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
     });
   });
 
