@@ -1,3 +1,4 @@
+import { EarlyRows } from '../protocol/early-rows.ts';
 import { codeOf } from '../protocol/errors.ts';
 import type { HeldReplica } from '../protocol/held-replica.ts';
 import type { NextCall } from '../protocol/holdings.ts';
@@ -80,6 +81,7 @@ class CatalogueActor implements Behaviour<CatalogueMessage> {
   readonly #unwatch: () => void;
   /** Peers that are being asked. */
   readonly #asking = new Set<PopId>();
+  readonly #early = new EarlyRows();
   #announcing = false;
   #cancelReminder: (() => void) | undefined;
   /** The sweep under way, and whether another must follow because of a purge that came meanwhile. */
@@ -224,11 +226,18 @@ class CatalogueActor implements Behaviour<CatalogueMessage> {
   }
 
   #learn(rows: readonly CatalogueRow[]): void {
+    const early = this.#take(rows);
+    if (early > 0) this.#context.metrics.count('errors_total', { code: 'CLOCK_SKEW' }, early);
+  }
+
+  /** The number of rows that are put off until the clocks agree. */
+  #take(rows: readonly CatalogueRow[]): number {
     const { index, demand } = this.#deps;
     const now = { real: this.#context.clock.now(), demand: demand.now() };
-    const { change, skewed } = index.catalogue.learn(rows, now);
-    if (skewed > 0) this.#context.metrics.count('errors_total', { code: 'CLOCK_SKEW' }, skewed);
+    const { change, early } = index.catalogue.learn(rows, now);
+    this.#early.add(early);
     void this.#commit(change);
+    return early.length;
   }
 
   /** Asks a peer until it has no more to tell; one such conversation a peer. */
@@ -267,6 +276,7 @@ class CatalogueActor implements Behaviour<CatalogueMessage> {
       const peer = connected[this.#turn++ % connected.length]!;
       this.#ask(peer, index.catalogue.peers.first(peer));
     }
+    if (this.#early.size > 0) this.#take(this.#early.take());
     await index.deleteUnused();
   }
 }

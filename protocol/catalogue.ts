@@ -209,21 +209,22 @@ export class Catalogue {
     }
   }
 
-  /** What peers have told: versions that are news here. Stamps of a wrong clock are left aside and counted. */
-  learn(rows: readonly CatalogueRow[], now: Moment): { change: CatalogueChange; skewed: number } {
+  /** What peers have told: versions that are news here. `early`: what was left aside, as one of the clocks is wrong. */
+  learn(rows: readonly CatalogueRow[], now: Moment): { change: CatalogueChange; early: CatalogueRow[] } {
     const draft = new Draft();
-    let skewed = 0;
-    for (const { id, version } of rows) {
+    const early: CatalogueRow[] = [];
+    for (const row of rows) {
+      const { id, version } = row;
       if (!version) continue;
       if (this.#options.clock.tooFarAhead(version.stamp, now.real)) {
-        skewed += 1;
+        early.push(row);
         continue;
       }
       this.#options.clock.observe(version.stamp, now.real);
       this.#merge(id, version, draft);
     }
     this.#trim(2 * rows.length, draft);
-    return { change: draft, skewed };
+    return { change: draft, early };
   }
 
   /** Peers whose copy of a variant is, for all that is known, the newest version and covered by its fence. */

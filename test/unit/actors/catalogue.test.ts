@@ -8,20 +8,28 @@ import { VirtualBlobs } from '../../../node/simulator/virtual-blobs.ts';
 import { VirtualDatabase } from '../../../node/simulator/virtual-database.ts';
 import { HybridClock } from '../../../protocol/hybrid-clock.ts';
 import { decodeCatalogueGossip } from '../../../protocol/messages/catalogue.ts';
-import type { GossipReceiver, Streams } from '../../../protocol/ports.ts';
+import type { Clock, GossipReceiver, Streams } from '../../../protocol/ports.ts';
 import { purgeSigner } from '../../../protocol/purge.ts';
 import { CountingMetrics, StepClock, settled, silentLog } from '../../step-clock.ts';
 import { keyOf, popOf, resource, secretOf } from '../invalidation/pops.ts';
 
 const page = resource('a.example/page');
 
-/** Two PoPs whose gossip is lost while `lossy` is set; calls between them get through. */
-async function pair() {
-  const clock = new StepClock();
+/**
+ * Two PoPs whose gossip is lost while `lossy` is set; calls between them get through. The clock of the first may be
+ * ahead, ms.
+ */
+async function pair(aheadMs = 0) {
+  const steps = new StepClock();
   const air = { lossy: false, gossips: [] as number[] };
   const receivers = new Map<number, GossipReceiver>();
   const handlers = new Map<number, Parameters<Streams['handle']>[1]>();
   const start = async (n: number, other: number) => {
+    const clock: Clock = {
+      now: () => steps.now() + (n === 1 ? aheadMs : 0),
+      monotonic: () => steps.monotonic(),
+      after: (delayMs, fn) => steps.after(delayMs, fn),
+    };
     const [self, peer] = [popOf(n), popOf(other)];
     const metrics = new CountingMetrics();
     const demand = { speed: 1, now: () => clock.now(), at: (real: number) => real };
@@ -48,7 +56,7 @@ async function pair() {
         cutOff: () => 'serve-stale' as const,
       },
     });
-    await clock.advance(20);
+    await steps.advance(20);
     const index = await opening;
     const system = new ActorSystem({ clock, log: silentLog, metrics, yieldTurn: settled });
     const actor = system.actor(
@@ -78,22 +86,22 @@ async function pair() {
     });
     const store = async (body: string) => {
       const putting = blobs.put(Buffer.from(body));
-      await clock.advance(10);
+      await steps.advance(10);
       const content = await putting;
       const storing = index.store(index.begin(page.key, page.key16, page.site), {
         ...{ variant: '', status: 200, content, size: body.length, tags: [], headers: [] },
         ...{ requestedAt: clock.now(), receivedAt: clock.now(), source: 'client' },
       });
-      await clock.advance(10);
+      await steps.advance(10);
       await storing;
     };
     return { index, store };
   };
   const one = await start(1, 2);
   const two = await start(2, 1);
-  await clock.advance(10_000);
+  await steps.advance(10_000);
   air.gossips.length = 0;
-  return { clock, air, one, two };
+  return { clock: steps, air, one, two };
 }
 
 describe('the catalogue', () => {
@@ -120,5 +128,15 @@ describe('the catalogue', () => {
     await one.store('twice');
     await clock.advance(10_000);
     expect(air.gossips).toEqual([1, 0, 0]);
+  });
+
+  it('learns of a version from a clock that is ahead, once its own is as far', async () => {
+    const { clock, one, two } = await pair(10 * 60_000);
+    const known = () => two.index.catalogue.versions.size;
+    await one.store('from the future');
+    await clock.advance(60_000);
+    expect([two.index.holders(page.key16, [popOf(1)]).length, known()]).toEqual([1, 0]);
+    await clock.advance(8 * 60_000 + 10_000);
+    expect(known()).toBe(1);
   });
 });
