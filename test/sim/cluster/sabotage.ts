@@ -86,7 +86,7 @@ export const SABOTAGES: readonly Sabotage[] = [
   },
   {
     name: 'what a peer hands over is taken whatever its fence says',
-    ...{ seed: 1, by: 'stale', pops: 5, faults: ['one-way', 'network'] },
+    ...{ seed: 4, by: 'stale', pops: 5, faults: ['one-way', 'network'] },
     redraw: () => ({ purgeMs: 300, requestMs: 20 }),
     running: (pop) => {
       const index = pop.running?.store.replicas;
