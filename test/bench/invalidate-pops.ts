@@ -65,6 +65,7 @@ export class Pops {
       directory: join(options.directory, String(n)),
       metrics: network.metrics,
       network: () => network,
+      roster: () => network.known(),
       applied: (purges) => {
         for (const { issuer, seq } of purges) {
           const name = nameOf(issuer, seq);

@@ -29,7 +29,7 @@ class Testbed {
       directory: join(this.#directory, String(n)),
       metrics: network.metrics,
       network: () => network,
-      roster: this.#roster,
+      roster: () => this.#roster,
       cutOff: 'revalidate',
     });
     this.#pops.set(n, pop);

@@ -32,7 +32,7 @@ export interface PopOptions {
   readonly metrics: Metrics;
   readonly network: (self: PopId) => NetworkPorts;
   readonly alone?: boolean;
-  readonly roster?: readonly PopId[];
+  readonly roster?: () => readonly PopId[];
   readonly cutOff?: 'serve-stale' | 'revalidate';
   readonly budgetBytes?: number;
   /** Hears of purges that have just come into force. */
@@ -95,7 +95,7 @@ export async function openPop(n: number, options: PopOptions): Promise<Pop> {
   const invalidator: ActorRef<InvalidatorMessage> = system.actor(
     invalidatorSpec({
       ...{ ...network, ledger, hybrid, alone, verify: purgeVerifier(() => true) },
-      roster: () => options.roster ?? [],
+      roster: options.roster ?? (() => []),
       applied: (purges) => {
         options.applied?.(purges);
         catalogue.tell({ type: 'purged', purges });
