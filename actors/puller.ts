@@ -167,6 +167,8 @@ export class Puller {
       }
       metrics.count('pulled_bytes_total', { source: request.source }, replica.size);
     }
+    // Of a content that was here before, nothing has been held against the length that the peer tells.
+    if (blobs.size(replica.content) !== replica.size) throw new PresageError('CONTENT_MISMATCH');
     return index.adopt(replica);
   }
 
@@ -210,6 +212,8 @@ export class Puller {
       await assembler.finish();
     } catch (error) {
       await Promise.allSettled(active);
+      // What has come and is true is kept; who comes next may bring another manifest.
+      await assembler.abort();
       throw error;
     }
   }

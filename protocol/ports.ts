@@ -250,5 +250,6 @@ export interface BlobAssembler {
   write(index: number, bytes: Uint8Array): Promise<void>;
   /** Makes the content durable and visible once all chunks are there and the whole hashes to its name. */
   finish(): Promise<void>;
+  /** Gives up; chunks that were written are kept for a later `resume`, within the store's bounds. */
   abort(): Promise<void>;
 }

@@ -212,7 +212,10 @@ class FileBlobs implements Blobs {
       return FINISHED;
     }
     const cipherOf = keeping?.sealed ? (salt?: Buffer) => new ChunkCipher(this.#sealingKey, salt) : undefined;
-    return this.#partials.open(manifest, { ...this.#host(), cipherOf }, stored);
+    const assembler = await this.#partials.open(manifest, { ...this.#host(), cipherOf }, stored);
+    if (!keeping?.sealed) return assembler;
+    // It may be shared with one who wants it in the clear.
+    return { ...assembler, finish: () => assembler.finish().then(() => this.seal(manifest.hash)) };
   }
 
   async seal(hash: ContentHash): Promise<void> {

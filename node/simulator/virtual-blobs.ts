@@ -179,7 +179,9 @@ class OpenBlobs implements Blobs {
     checkManifest(manifest, this.#world.maxObjectBytes);
     const { hash, size, chunks } = manifest;
     if (this.has(hash)) return { missing: () => [], write: done, finish: done, abort: done };
-    const held = new Map(this.#partials.get(hash));
+    // Only the bytes themselves are believed: what is there came by another manifest perhaps.
+    const left = [...(this.#partials.get(hash) ?? [])];
+    const held = new Map(left.filter(([index, bytes]) => sha256(bytes) === chunks[index]));
     this.#partials.set(hash, held);
     const lengthOf = (index: number) => Math.min(CHUNK_BYTES, size - index * CHUNK_BYTES);
     return {
@@ -201,7 +203,7 @@ class OpenBlobs implements Blobs {
         this.#partials.delete(hash);
         await this.#store(hash, bytes);
       },
-      abort: async () => void this.#partials.delete(hash),
+      abort: done,
     };
   }
 

@@ -187,6 +187,41 @@ export function blobsContract(name: string, prepare: () => Promise<BlobsUnderTes
       expect((await collect(blobs.read(manifest.hash))).equals(bytes)).toBe(true);
     });
 
+    it('goes on for one of two who put together the same when the other gives up', async () => {
+      const bytes = randomBytes(2 * CHUNK_BYTES);
+      const manifest = manifestOf(bytes);
+      const [one, two] = [await blobs.resume(manifest), await blobs.resume(manifest)];
+      await one.write(0, chunkOf(bytes, 0));
+      await one.abort();
+      await one.abort();
+      for (const index of two.missing()) await two.write(index, chunkOf(bytes, index));
+      await two.finish();
+      expect((await collect(blobs.read(manifest.hash))).equals(bytes)).toBe(true);
+    });
+
+    it('assembles a content after a manifest that lied about its length or its chunks was given up', async () => {
+      const bytes = randomBytes(2 * CHUNK_BYTES - 50);
+      const manifest = manifestOf(bytes);
+      const [first, second] = manifest.chunks as [ContentHash, ContentHash];
+      const liesOf = [
+        { ...manifest, size: manifest.size - 7 },
+        { ...manifest, chunks: [first, sha256Of(randomBytes(4))] },
+        { ...manifest, chunks: [second, first] },
+      ];
+      for (const lie of liesOf) {
+        const assembler = await blobs.resume(lie);
+        await assembler.write(0, chunkOf(bytes, 0)).catch(() => undefined);
+        await expect(assembler.write(1, chunkOf(bytes, 1))).rejects.toMatchObject({
+          code: 'CONTENT_MISMATCH',
+        });
+        await assembler.abort();
+      }
+      const assembler = await blobs.resume(manifest);
+      for (const index of assembler.missing()) await assembler.write(index, chunkOf(bytes, index));
+      await assembler.finish();
+      expect((await collect(blobs.read(manifest.hash))).equals(bytes)).toBe(true);
+    });
+
     it('refuses manifests that contradict themselves or are too large', async () => {
       const manifest = manifestOf(randomBytes(CHUNK_BYTES + 10));
       for (const bad of [

@@ -126,6 +126,20 @@ describe('blob store', () => {
     expect(blobs.usage().contents).toBe(1);
   });
 
+  it('refuses another manifest of a content while that is being put together, and counts what was written of it', async () => {
+    const bytes = randomBytes(CHUNK_BYTES * 3);
+    const blobs = await start();
+    const manifest = manifestOf(bytes);
+    const lie = { ...manifest, chunks: manifest.chunks.with(2, manifest.hash) };
+    const assembler = await blobs.resume(lie);
+    await expect(blobs.resume(manifest)).rejects.toMatchObject({ code: 'CONTENT_MISMATCH' });
+    await assembler.write(0, chunkOf(bytes, 0));
+    await assembler.abort();
+    expect((await blobs.resume(manifest)).missing()).toEqual([1, 2]);
+    await blobs.close();
+    expect(blobs.usage().diskBytes).toBeLessThan(2 * CHUNK_BYTES);
+  });
+
   it('refuses a content above the limit and leaves nothing of it', async () => {
     const blobs = await start({ maxObjectBytes: CHUNK_BYTES * 2 });
     const writer = await blobs.create();
