@@ -53,7 +53,7 @@ export class BlobPartials {
       running.opening.catch(() => this.#running.delete(hash));
     } else if (!sameManifest(running.manifest, manifest))
       throw new PresageError('CONTENT_MISMATCH', 'The content is being put together differently', { hash });
-    return share(running);
+    return this.#share(running);
   }
 
   #begin(
@@ -70,6 +70,32 @@ export class BlobPartials {
     // What an earlier run left in the clear must not outlive the site's becoming private.
     const cleared = counted > 0 ? this.#files.removePartial(hash, name) : Promise.resolve();
     return cleared.then(() => ChunkAssembler.open({ ...host, path, closed }, manifest, counted));
+  }
+
+  /** The same assembler for one more. */
+  async #share(running: Running): Promise<BlobAssembler> {
+    running.users += 1;
+    const assembler = await running.opening;
+    let over = false;
+    return {
+      missing: () => assembler.missing(),
+      write: (index, bytes) => assembler.write(index, bytes),
+      finish: () => assembler.finish(),
+      abort: async () => {
+        if (over) return;
+        over = true;
+        running.users -= 1;
+        if (running.users === 0) await this.#callOff(running.manifest.hash, assembler);
+      },
+    };
+  }
+
+  /** Who wants the same from now on waits until it is over. */
+  async #callOff(hash: ContentHash, assembler: ChunkAssembler): Promise<void> {
+    const ending = assembler.abort();
+    this.#closing.set(hash, ending);
+    await ending;
+    if (this.#closing.get(hash) === ending) this.#closing.delete(hash);
   }
 
   /** Drops partial contents until `lacking` says that enough is free. */
@@ -103,22 +129,4 @@ export class BlobPartials {
     this.#closing.set(hash, counting);
     return counting;
   }
-}
-
-/** The same assembler for one more. */
-async function share(running: Running): Promise<BlobAssembler> {
-  running.users += 1;
-  const assembler = await running.opening;
-  let over = false;
-  return {
-    missing: () => assembler.missing(),
-    write: (index, bytes) => assembler.write(index, bytes),
-    finish: () => assembler.finish(),
-    abort: async () => {
-      if (over) return;
-      over = true;
-      running.users -= 1;
-      if (running.users === 0) await assembler.abort();
-    },
-  };
 }

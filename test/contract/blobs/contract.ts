@@ -199,6 +199,20 @@ export function blobsContract(name: string, prepare: () => Promise<BlobsUnderTes
       expect((await collect(blobs.read(manifest.hash))).equals(bytes)).toBe(true);
     });
 
+    it('begins again for one who comes in the moment in which the last gives up', async () => {
+      const bytes = randomBytes(2 * CHUNK_BYTES);
+      const manifest = manifestOf(bytes);
+      const one = await blobs.resume(manifest);
+      await one.write(0, chunkOf(bytes, 0));
+      const ended = one.abort();
+      const two = await blobs.resume(manifest);
+      await ended;
+      expect(two.missing()).toEqual([1]);
+      await two.write(1, chunkOf(bytes, 1));
+      await two.finish();
+      expect((await collect(blobs.read(manifest.hash))).equals(bytes)).toBe(true);
+    });
+
     it('assembles a content after a manifest that lied about its length or its chunks was given up', async () => {
       const bytes = randomBytes(2 * CHUNK_BYTES - 50);
       const manifest = manifestOf(bytes);
