@@ -42,7 +42,6 @@ export function useOf(
     }
   }
   if (stored.fresh(now)) return 'fresh';
-  return stored.stalenessMs(now) <= stored.limits.whileRevalidate * 1000
-    ? 'while-revalidating'
-    : 'revalidate';
+  // In the very millisecond in which it becomes stale, one without leave to be used stale is not used either.
+  return stored.stalenessMs(now) < stored.limits.whileRevalidate * 1000 ? 'while-revalidating' : 'revalidate';
 }
