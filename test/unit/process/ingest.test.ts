@@ -214,7 +214,7 @@ describe('a log', () => {
     for await (const _ of readLog(endless(), { malformed: (line) => malformed.push(line) }))
       expect.unreachable();
     expect(malformed).toEqual([1]);
-    expect(process.memoryUsage().rss - before).toBeLessThan(500 << 20);
+    expect(process.memoryUsage().rss - before).toBeLessThan(150 << 20);
   });
 
   it('says where damaged gzip ends, and that a file is missing', async () => {
